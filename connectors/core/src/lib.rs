@@ -1,0 +1,29 @@
+//! The contracts of Lakefeed: what a plugin is, what it gets and what it owes.
+//!
+//! Nothing here does I/O, knows Kafka or reads a clock. A plugin depends on this crate alone (and on libraries for its own
+//! work); the worker in `connectors/runtime` drives it.
+//!
+//! * [`Records`]: what one read of one topic-partition returns, as columns.
+//! * [`Source`], [`Processor`], [`Sink`]: the three kinds of plugin.
+//! * [`ConfigDef`]: the keys of a plugin, declared once.
+//! * [`Error`], [`ErrorKind`], [`Rejected`]: what went wrong and what happens next.
+//! * [`Budget`], [`Clock`]: bounded memory and time, handed in by the worker.
+
+mod budget;
+mod clock;
+mod config;
+mod error;
+mod output;
+mod plugin;
+mod records;
+
+pub use budget::Budget;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind, nearest};
+pub use error::{Error, ErrorKind, Rejected, Result, Stage, shorten};
+pub use output::{Output, OutputRow, SourceReject};
+pub use plugin::{
+    Assignment, Batch, Make, Plugin, PluginKind, Polled, Position, Processor, Sink, SinkContext, Source, SourceOffsets, State, TaskContext,
+    TopicPartition,
+};
+pub use records::{Headers, Records, RecordsBuilder};

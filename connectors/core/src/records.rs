@@ -1,0 +1,196 @@
+//! Kafka records as columns.
+
+use std::sync::Arc;
+
+use arrow_array::builder::BinaryBuilder;
+use arrow_array::{Array, BinaryArray, StringArray};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+
+/// What one read of one topic-partition returned, in offset order.
+///
+/// Memory: all values lie in one buffer, all keys in another; there is nothing per record on the heap. A reader bounds a
+/// `Records` by bytes (a few MiB), so 32-bit offsets into the buffers are enough.
+#[derive(Debug, Clone)]
+pub struct Records {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset of each record; they grow, and may have gaps (compaction, transaction markers).
+    pub offsets: ScalarBuffer<i64>,
+    /// Milliseconds since 1970-01-01 UTC, -1 where the record has none.
+    pub timestamps: ScalarBuffer<i64>,
+    /// The keys; null where a record has none.
+    pub keys: BinaryArray,
+    /// The values; null for a tombstone.
+    pub values: BinaryArray,
+    /// The headers, if any record has some.
+    pub headers: Option<Headers>,
+}
+
+impl Records {
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// The offset after the last record; `None` when there is no record.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.offsets.last().map(|last| last + 1)
+    }
+
+    /// The value of a record, `None` for a tombstone.
+    pub fn value(&self, row: usize) -> Option<&[u8]> {
+        self.values.is_valid(row).then(|| self.values.value(row))
+    }
+
+    /// The key of a record, if it has one.
+    pub fn key(&self, row: usize) -> Option<&[u8]> {
+        self.keys.is_valid(row).then(|| self.keys.value(row))
+    }
+
+    /// The bytes of all keys and values.
+    pub fn payload_bytes(&self) -> usize {
+        self.keys.value_data().len() + self.values.value_data().len()
+    }
+
+    /// The index of the record with this offset.
+    pub fn row_of(&self, offset: i64) -> Option<usize> {
+        self.offsets.binary_search(&offset).ok()
+    }
+}
+
+/// The headers of a [`Records`]: one flat list, cut by record.
+#[derive(Debug, Clone)]
+pub struct Headers {
+    rows: OffsetBuffer<i32>,
+    names: StringArray,
+    values: BinaryArray,
+}
+
+impl Headers {
+    /// The headers of one record, in order. A null value is `None`.
+    pub fn of(&self, row: usize) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        let (from, to) = (self.rows[row] as usize, self.rows[row + 1] as usize);
+        (from..to).map(|i| (self.names.value(i), self.values.is_valid(i).then(|| self.values.value(i))))
+    }
+}
+
+/// Builds a [`Records`].
+#[derive(Debug)]
+pub struct RecordsBuilder {
+    topic: Arc<str>,
+    partition: i32,
+    offsets: Vec<i64>,
+    timestamps: Vec<i64>,
+    keys: BinaryBuilder,
+    values: BinaryBuilder,
+    bytes: usize,
+    header_rows: Vec<i32>,
+    header_names: Vec<String>,
+    header_values: BinaryBuilder,
+}
+
+impl RecordsBuilder {
+    /// An empty builder with room for `records` records of `bytes` bytes in all.
+    pub fn with_capacity(topic: Arc<str>, partition: i32, records: usize, bytes: usize) -> Self {
+        Self {
+            topic,
+            partition,
+            offsets: Vec::with_capacity(records),
+            timestamps: Vec::with_capacity(records),
+            keys: BinaryBuilder::new(),
+            values: BinaryBuilder::with_capacity(records, bytes),
+            bytes: 0,
+            header_rows: Vec::new(),
+            header_names: Vec::new(),
+            header_values: BinaryBuilder::new(),
+        }
+    }
+
+    /// The number of records so far.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// The bytes of keys, values and headers so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends a record.
+    pub fn push(&mut self, offset: i64, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.offsets.push(offset);
+        self.timestamps.push(timestamp_ms);
+        self.keys.append_option(key);
+        self.values.append_option(value);
+        self.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        if !self.header_rows.is_empty() {
+            self.header_rows.push(self.header_names.len() as i32);
+        }
+    }
+
+    /// Appends a header to the record pushed last.
+    pub fn push_header(&mut self, name: &str, value: Option<&[u8]>) {
+        if self.header_rows.is_empty() {
+            // The first header of all: the records before it have none.
+            self.header_rows.resize(self.offsets.len() + 1, 0);
+        }
+        self.header_names.push(name.to_owned());
+        self.header_values.append_option(value);
+        self.bytes += name.len() + value.map_or(0, <[u8]>::len);
+        if let Some(end) = self.header_rows.last_mut() {
+            *end += 1;
+        }
+    }
+
+    /// The records.
+    pub fn finish(mut self) -> Records {
+        let headers = (!self.header_rows.is_empty()).then(|| Headers {
+            rows: OffsetBuffer::new(self.header_rows.into()),
+            names: self.header_names.into(),
+            values: self.header_values.finish(),
+        });
+        Records {
+            topic: self.topic,
+            partition: self.partition,
+            offsets: self.offsets.into(),
+            timestamps: self.timestamps.into(),
+            keys: self.keys.finish(),
+            values: self.values.finish(),
+            headers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_stay_with_their_record() {
+        let mut builder = RecordsBuilder::with_capacity("t".into(), 3, 4, 64);
+        builder.push(7, 1, None, Some(b"a"));
+        builder.push(9, 2, Some(b"k"), None);
+        builder.push_header("x", Some(b"1"));
+        builder.push_header("y", None);
+        builder.push(10, 3, None, Some(b""));
+        let records = builder.finish();
+        let headers = records.headers.as_ref().expect("one record has headers");
+        assert_eq!(headers.of(0).count(), 0);
+        assert_eq!(headers.of(1).collect::<Vec<_>>(), [("x", Some(&b"1"[..])), ("y", None)]);
+        assert_eq!(headers.of(2).count(), 0);
+        assert_eq!((records.value(0), records.value(1), records.value(2)), (Some(&b"a"[..]), None, Some(&b""[..])));
+        assert_eq!((records.next_offset(), records.row_of(9), records.row_of(8)), (Some(11), Some(1), None));
+    }
+}

@@ -1,0 +1,1 @@
+//! Decodes Kafka records into Arrow batches.

@@ -1,0 +1,1 @@
+//! Consumers, producers, transactions and topics: all of librdkafka.

@@ -1,0 +1,1 @@
+//! The worker: connector files, tasks, dead letters, offset commits, state.

@@ -1,0 +1,1 @@
+//! Table writes to DynamoDB stream records.

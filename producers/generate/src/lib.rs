@@ -1,0 +1,1 @@
+//! Deterministic look-alike of the electric motor data set.

@@ -1,0 +1,1 @@
+//! Partitioned Parquet on S3 or a local directory, exactly once.

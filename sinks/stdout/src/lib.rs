@@ -1,0 +1,1 @@
+//! The model sink: prints rows as JSON lines.
