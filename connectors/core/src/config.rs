@@ -53,6 +53,9 @@ impl KeyKind {
     }
 }
 
+/// Checks a value; the error is what was expected.
+pub type Validator = fn(&str) -> Result<(), String>;
+
 /// How much a key matters to most users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Importance {
@@ -93,7 +96,7 @@ pub struct Key {
     /// What it does, in whole sentences, units included.
     pub doc: &'static str,
     /// A further check; it returns what was expected.
-    pub validator: Option<fn(&str) -> Result<(), String>>,
+    pub validator: Option<Validator>,
     /// The values that are accepted; empty: not a closed list.
     pub values: &'static [&'static str],
 }
@@ -145,7 +148,7 @@ impl Key {
 
     /// With a further check, which returns what was expected.
     #[must_use]
-    pub const fn validator(mut self, validator: fn(&str) -> Result<(), String>) -> Self {
+    pub const fn validator(mut self, validator: Validator) -> Self {
         self.validator = Some(validator);
         self
     }

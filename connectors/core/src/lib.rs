@@ -19,7 +19,7 @@ mod records;
 
 pub use budget::Budget;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind, nearest};
+pub use config::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind, Validator, nearest};
 pub use error::{Error, ErrorKind, Rejected, Result, Stage, shorten};
 pub use output::{Output, OutputRow, SourceReject};
 pub use plugin::{

@@ -59,6 +59,22 @@ impl Records {
         self.keys.value_data().len() + self.values.value_data().len()
     }
 
+    /// The records from an offset on.
+    #[must_use]
+    pub fn from_offset(&self, offset: i64) -> Self {
+        let start = self.offsets.partition_point(|o| *o < offset);
+        let len = self.len() - start;
+        Self {
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            offsets: self.offsets.slice(start, len),
+            timestamps: self.timestamps.slice(start, len),
+            keys: self.keys.slice(start, len),
+            values: self.values.slice(start, len),
+            headers: self.headers.as_ref().map(|h| h.skip(start)),
+        }
+    }
+
     /// The index of the record with this offset.
     pub fn row_of(&self, offset: i64) -> Option<usize> {
         self.offsets.binary_search(&offset).ok()
@@ -74,6 +90,11 @@ pub struct Headers {
 }
 
 impl Headers {
+    fn skip(&self, rows: usize) -> Self {
+        let left = self.rows.slice(rows, self.rows.len() - 1 - rows);
+        Self { rows: left, names: self.names.clone(), values: self.values.clone() }
+    }
+
     /// The headers of one record, in order. A null value is `None`.
     pub fn of(&self, row: usize) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         let (from, to) = (self.rows[row] as usize, self.rows[row + 1] as usize);
@@ -191,6 +212,8 @@ mod tests {
         assert_eq!(headers.of(1).collect::<Vec<_>>(), [("x", Some(&b"1"[..])), ("y", None)]);
         assert_eq!(headers.of(2).count(), 0);
         assert_eq!((records.value(0), records.value(1), records.value(2)), (Some(&b"a"[..]), None, Some(&b""[..])));
+        let rest = records.from_offset(8);
+        assert_eq!((rest.len(), rest.headers.as_ref().map(|h| h.of(0).count()), rest.value(1)), (2, Some(2), Some(&b""[..])));
         assert_eq!((records.next_offset(), records.row_of(9), records.row_of(8)), (Some(11), Some(1), None));
     }
 }

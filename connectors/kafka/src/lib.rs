@@ -1,1 +1,23 @@
-//! Consumers, producers, transactions and topics: all of librdkafka.
+//! Consumers, producers, transactions and topics: everything that knows librdkafka.
+//!
+//! * [`Consumer`]: a member of a consumer group that hands over [`Records`](lakefeed_core::Records), one topic-partition at a time, in
+//!   batches.
+//! * [`RangeReader`]: reads a part of one partition, outside of any group.
+//! * [`Producer`]: idempotent or transactional; takes an [`Output`](lakefeed_core::Output).
+//! * [`ensure_topic`], [`log_ends`]: administration.
+//!
+//! Everything here blocks; a task calls it on its own thread.
+
+mod admin;
+mod batch;
+mod consumer;
+mod error;
+mod producer;
+mod range;
+mod settings;
+
+pub use admin::{ensure_topic, log_ends, probe};
+pub use consumer::{Consumer, Event};
+pub use producer::{Message, Producer};
+pub use range::RangeReader;
+pub use settings::ClientSettings;

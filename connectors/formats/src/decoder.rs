@@ -1,0 +1,240 @@
+//! Records to batches.
+
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{Schema, SchemaRef};
+use lakefeed_core::{Records, Rejected};
+
+use crate::column::Column;
+use crate::fault::{Fault, Result};
+use crate::fields::{Fields, Growth};
+use crate::image::stream_record;
+use crate::json::Scanner;
+use crate::object::{Plain, members};
+use crate::schema::DeclaredType;
+
+/// What a record's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shape {
+    /// A JSON object: the row.
+    #[default]
+    Plain,
+    /// A DynamoDB stream record (that of DynamoDB Streams or of Kinesis Data Streams for DynamoDB). The row is its
+    /// `dynamodb.NewImage`, with the typed attribute values made plain; records of removed items are dropped.
+    NewImage,
+}
+
+/// What becomes of a value that does not fit its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SchemaConflict {
+    /// Its row is rejected.
+    #[default]
+    Reject,
+    /// The column becomes text, and every value in it is kept as its JSON text (strings without their quotes).
+    Text,
+}
+
+/// How to decode.
+#[derive(Debug, Clone)]
+pub struct DecoderOptions {
+    /// What a record's value is.
+    pub shape: Shape,
+    /// What becomes of a value that does not fit its column.
+    pub conflict: SchemaConflict,
+    /// Columns whose type is given. Other columns are inferred as they are met.
+    pub declared: Option<Vec<(String, DeclaredType)>>,
+    /// How deep objects and arrays may be nested, the row itself included.
+    pub max_depth: usize,
+    /// How many columns there may be, nested ones included. A row that would bring more is rejected.
+    pub max_columns: usize,
+}
+
+impl Default for DecoderOptions {
+    fn default() -> Self {
+        Self { shape: Shape::default(), conflict: SchemaConflict::default(), declared: None, max_depth: 128, max_columns: 5000 }
+    }
+}
+
+/// Decodes the records of a topic into batches. It remembers the schema it has seen.
+///
+/// Types are inferred: BOOLEAN, BIGINT, DOUBLE, VARCHAR, structs and lists to any depth, and BLOB for DynamoDB's binary values. The
+/// schema only grows, at its end: by columns, in the order in which they got their first value, and from BIGINT to DOUBLE when a
+/// column of integers meets another number. That happens only while it loses nothing: a column that has held integers that a double
+/// can't hold exactly refuses to become one, and a column of doubles refuses such integers. A column that has only held nulls,
+/// empty objects or empty arrays has no type yet and is left out.
+///
+/// Rejected are, besides what is no strict JSON (RFC 8259) or no object: a member that is there twice, an empty name, names that
+/// differ only in case from a column's (SQL readers don't tell them apart), and values that don't fit their column. A rejected row
+/// leaves no trace, in the batch or in the schema.
+///
+/// Memory: a batch holds a cell for each of its rows in each column, so at most rows x columns x 16 bytes beside the texts.
+#[derive(Debug)]
+pub struct Decoder {
+    options: DecoderOptions,
+    root: Fields,
+    growth: Growth,
+    /// The schema of `root` without rows: where a row that would change the schema is tried first.
+    trial: Option<Fields>,
+    schema: SchemaRef,
+}
+
+/// A decoded [`Records`]: each record is a row, a tombstone, dropped or rejected.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The rows.
+    pub rows: RecordBatch,
+    /// For each row the index of its record, ascending.
+    pub indices: Vec<u32>,
+    /// The indices of records without a value.
+    pub tombstones: Vec<u32>,
+    /// How many records were left out because the shape has no row for them: removals.
+    pub dropped: usize,
+    /// The records that are no rows.
+    pub rejected: Vec<Rejected>,
+}
+
+impl Decoder {
+    /// A decoder that knows only the declared columns.
+    pub fn new(options: DecoderOptions) -> Self {
+        let mut growth = Growth::new(options.conflict == SchemaConflict::Text, options.max_columns);
+        let mut root = Fields::default();
+        for (name, kind) in options.declared.iter().flatten() {
+            growth.declare(&mut root, name, *kind);
+        }
+        let mut decoder = Self { options, root, growth, trial: None, schema: Arc::new(Schema::empty()) };
+        decoder.finish(0);
+        decoder
+    }
+
+    /// The schema after the last batch.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// Decodes all of `records`.
+    pub fn decode(&mut self, records: &Records) -> Decoded {
+        loop {
+            // A column that becomes text needs the text of all its values, so the batch is decoded again; that can happen once for
+            // each column.
+            if let Some(decoded) = self.pass(records) {
+                return decoded;
+            }
+        }
+    }
+
+    fn pass(&mut self, records: &Records) -> Option<Decoded> {
+        let ascii = records.values.value_data().is_ascii();
+        let mut indices = Vec::with_capacity(records.len());
+        let (mut tombstones, mut rejected, mut dropped) = (Vec::new(), Vec::new(), 0);
+        for index in 0..records.len() {
+            let Some(value) = records.value(index) else {
+                tombstones.push(index as u32);
+                continue;
+            };
+            match self.record(value, ascii, indices.len()) {
+                Ok(true) => indices.push(index as u32),
+                Ok(false) => dropped += 1,
+                Err(fault) => {
+                    self.root.truncate(indices.len());
+                    rejected.push(fault.into_rejected(index));
+                }
+            }
+            if self.growth.turned {
+                self.growth.turned = false;
+                return None;
+            }
+        }
+        let rows = self.finish(indices.len());
+        Some(Decoded { rows, indices, tombstones, dropped, rejected })
+    }
+
+    /// Appends a record as row number `row`; false if the shape has no row for it.
+    fn record(&mut self, value: &[u8], ascii: bool, row: usize) -> Result<bool> {
+        if !ascii && let Err(error) = str::from_utf8(value) {
+            return Err(Fault::record(format!("the value is not UTF-8: the byte at {} belongs to no character", error.valid_up_to())));
+        }
+        match append(&self.options, &mut self.root, &mut self.growth, value, row) {
+            Err(Fault::Growth) => self.grow(value, row),
+            result => result,
+        }
+    }
+
+    /// Appends a record that changes the schema, unless there is something wrong with it.
+    #[cold]
+    fn grow(&mut self, value: &[u8], row: usize) -> Result<bool> {
+        self.root.truncate(row);
+        let mut trial = self.trial.take().unwrap_or_else(|| self.root.empty_copy());
+        let mut growth = self.growth.clone();
+        growth.allow(true);
+        let kept = append(&self.options, &mut trial, &mut growth, value, 0)?;
+        trial.truncate(0);
+        growth.allow(false);
+        if growth.turned {
+            self.root = trial;
+            self.growth = growth;
+            return Ok(kept);
+        }
+        self.growth.allow(true);
+        let result = append(&self.options, &mut self.root, &mut self.growth, value, row);
+        self.growth.allow(false);
+        self.trial = Some(trial);
+        result
+    }
+
+    /// Takes the rows out as a batch.
+    fn finish(&mut self, rows: usize) -> RecordBatch {
+        let (fields, arrays) = self.root.take(rows);
+        if *self.schema.fields() != fields {
+            self.schema = Arc::new(Schema::new(fields));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        // The fields were made from the arrays, and each of those was padded to `rows` rows.
+        #[allow(clippy::expect_used)]
+        RecordBatch::try_new_with_options(self.schema(), arrays, &options).expect("columns of one length and of their own types")
+    }
+}
+
+fn append(options: &DecoderOptions, fields: &mut Fields, growth: &mut Growth, value: &[u8], row: usize) -> Result<bool> {
+    let mut scanner = Scanner::new(value);
+    if scanner.token() != b'{' {
+        return Err(no_object(value, scanner));
+    }
+    let kept = match options.shape {
+        Shape::Plain => {
+            members::<Plain>(&mut scanner, fields, row, growth, options.max_depth)?;
+            true
+        }
+        Shape::NewImage => stream_record(&mut scanner, fields, row, growth, options.max_depth)?,
+    };
+    scanner.end()?;
+    Ok(kept)
+}
+
+#[cold]
+fn no_object(value: &[u8], mut scanner: Scanner<'_>) -> Fault {
+    let found = match scanner.token() {
+        _ if value.is_empty() => "the value is empty",
+        _ if value.starts_with("\u{feff}".as_bytes()) => "the value begins with a byte order mark",
+        b'[' => "found an array",
+        b'"' => "found a string",
+        b'-' | b'0'..=b'9' => "found a number",
+        _ => return scanner.fault("a JSON object"),
+    };
+    let shown = lakefeed_core::shorten(value);
+    Fault::record(format!("{found}, expected a JSON object; the value is `{shown}`"))
+}
+
+impl Growth {
+    /// Adds a column of a given type; a second one of the same name is ignored.
+    fn declare(&mut self, fields: &mut Fields, name: &str, kind: DeclaredType) {
+        if fields.has(name) {
+            return;
+        }
+        self.allow(true);
+        if let Ok(born) = self.next_born() {
+            fields.add(name, Column::declared(kind, born));
+        }
+        self.allow(false);
+    }
+}

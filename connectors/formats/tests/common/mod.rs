@@ -1,0 +1,36 @@
+//! What the tests share.
+
+#[allow(dead_code)]
+pub(crate) mod model;
+
+use arrow_schema::DataType;
+use lakefeed_core::{Records, RecordsBuilder};
+
+/// Records with these values, at offsets from 0.
+pub(crate) fn decoder_records<V: AsRef<[u8]>>(values: &[Option<V>]) -> Records {
+    let mut builder = RecordsBuilder::with_capacity("topic".into(), 0, values.len(), 1024);
+    for (offset, value) in values.iter().enumerate() {
+        builder.push(offset as i64, -1, None, value.as_ref().map(AsRef::as_ref));
+    }
+    builder.finish()
+}
+
+/// A type as DuckDB writes it.
+#[allow(dead_code)]
+pub(crate) fn type_name(kind: &DataType) -> String {
+    match kind {
+        DataType::Boolean => "BOOLEAN".into(),
+        DataType::Int64 => "BIGINT".into(),
+        DataType::Float64 => "DOUBLE".into(),
+        DataType::Utf8 => "VARCHAR".into(),
+        DataType::Binary => "BLOB".into(),
+        DataType::Date32 => "DATE".into(),
+        DataType::Timestamp(..) => "TIMESTAMP".into(),
+        DataType::List(item) => format!("{}[]", type_name(item.data_type())),
+        DataType::Struct(fields) => {
+            let fields: Vec<_> = fields.iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
+            format!("STRUCT({})", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,136 @@
+//! Golden cases: records in, schema, rows and rejects out. The cases are data, in `golden/`.
+
+mod common;
+
+use std::fmt::Write as _;
+
+use common::{decoder_records, type_name};
+use lakefeed_formats::{Decoded, Decoder, DecoderOptions, SchemaConflict, Shape, parse_declared, write_json_lines};
+
+/// Runs the records of a file and writes the file anew, with what came out.
+fn replay(text: &str, shape: Shape) -> String {
+    let mut out = String::new();
+    let mut decoder = Decoder::new(DecoderOptions { shape, ..DecoderOptions::default() });
+    let mut batch: Vec<Option<&[u8]>> = Vec::new();
+    for line in text.lines() {
+        if let Some(record) = line.strip_prefix('>') {
+            batch.push(if record == "~" { None } else { Some(record.strip_prefix(' ').unwrap_or(record).as_bytes()) });
+            writeln!(out, "{line}").expect("a string");
+            continue;
+        }
+        if !batch.is_empty() {
+            describe(&decoder.decode(&decoder_records(&batch)), &mut out);
+            batch.clear();
+        }
+        if let Some(options) = line.strip_prefix("options ") {
+            decoder = Decoder::new(parse_options(options, shape));
+        } else if line.starts_with("## ") {
+            decoder = Decoder::new(DecoderOptions { shape, ..DecoderOptions::default() });
+        } else if line.starts_with(['=', '<', '~', '!']) || line.starts_with("dropped ") {
+            continue;
+        }
+        writeln!(out, "{line}").expect("a string");
+    }
+    if !batch.is_empty() {
+        describe(&decoder.decode(&decoder_records(&batch)), &mut out);
+    }
+    out
+}
+
+fn parse_options(text: &str, shape: Shape) -> DecoderOptions {
+    let mut options = DecoderOptions { shape, ..DecoderOptions::default() };
+    match text.split_once('=').expect("key=value") {
+        ("conflict", "text") => options.conflict = SchemaConflict::Text,
+        ("declared", columns) => options.declared = Some(parse_declared(columns).expect("columns")),
+        other => panic!("unknown option {other:?}"),
+    }
+    options
+}
+
+fn describe(decoded: &Decoded, out: &mut String) {
+    let schema = decoded.rows.schema();
+    let columns: Vec<_> = schema.fields().iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
+    writeln!(out, "{}", format!("= {}", columns.join(", ")).trim_end()).expect("a string");
+    let mut lines = Vec::new();
+    write_json_lines(&decoded.rows, &mut lines).expect("JSON lines");
+    for (index, line) in decoded.indices.iter().zip(String::from_utf8(lines).expect("UTF-8").lines()) {
+        writeln!(out, "< {index} {line}").expect("a string");
+    }
+    for index in &decoded.tombstones {
+        writeln!(out, "~ {index}").expect("a string");
+    }
+    for reject in &decoded.rejected {
+        let field = reject.field.as_ref().map(|f| format!("{f}: ")).unwrap_or_default();
+        writeln!(out, "! {} {field}{}", reject.row, reject.message).expect("a string");
+    }
+    if decoded.dropped > 0 {
+        writeln!(out, "dropped {}", decoded.dropped).expect("a string");
+    }
+}
+
+fn check(name: &str, shape: Shape) {
+    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    let expected = std::fs::read_to_string(&path).expect("the golden file");
+    let got = replay(&expected, shape);
+    if got != expected {
+        // For `diff`: what came out, beside what was expected.
+        let seen = std::env::temp_dir().join(format!("lakefeed-{name}"));
+        std::fs::write(&seen, &got).expect("a temporary file");
+        let differs = expected.lines().zip(got.lines()).find(|(e, g)| e != g);
+        panic!("{name}: first difference {differs:#?}; diff {path} {}", seen.display());
+    }
+}
+
+#[test]
+fn plain_records() {
+    check("plain.txt", Shape::Plain);
+}
+
+#[test]
+fn stream_records() {
+    check("new_image.txt", Shape::NewImage);
+}
+
+#[test]
+fn text_that_is_not_utf8_is_rejected() {
+    let mut decoder = Decoder::new(DecoderOptions::default());
+    let records: [Option<&[u8]>; 4] =
+        [Some(b"{\"a\":\"\xff\"}"), Some(b"\xef\xbb\xbf{\"a\":1}"), Some("{\"a\":\"ä\"}".as_bytes()), Some(b"\0\0\0\0\x05{}")];
+    let decoded = decoder.decode(&decoder_records(&records));
+    assert_eq!(decoded.indices, [2]);
+    let messages: Vec<_> = decoded.rejected.iter().map(|r| (r.row, r.message.as_str())).collect();
+    assert_eq!(
+        messages,
+        [
+            (0, "the value is not UTF-8: the byte at 6 belongs to no character"),
+            (1, "the value begins with a byte order mark, expected a JSON object; the value is `\u{feff}{\"a\":1}`"),
+            (3, "malformed JSON at byte 0: found '\\u{0}', expected a JSON object, near `\\u{0}\\u{0}\\u{0}\\u{0}\\u{5}{}`"),
+        ]
+    );
+}
+
+#[test]
+fn depth_and_columns_are_bounded() {
+    let mut decoder = Decoder::new(DecoderOptions { max_depth: 3, max_columns: 4, ..DecoderOptions::default() });
+    let records = [r#"{"a":[[1]]}"#, r#"{"a":[[[1]]]}"#, r#"{"b":{"c":{}}}"#, r#"{"b":{"c":{"d":{}}}}"#, r#"{"x":1,"y":1}"#, r#"{"x":1}"#];
+    let decoded = decoder.decode(&decoder_records(&records.map(|r| Some(r.as_bytes()))));
+    assert_eq!(decoded.indices, [0, 2, 5]);
+    let rejects: Vec<_> = decoded.rejected.iter().map(|r| (r.row, r.field.as_deref(), r.message.as_str())).collect();
+    let deep = "objects and arrays are nested too deeply at byte";
+    let flatter = "have the producer write flatter records";
+    let many = "would be column 5 of the table, and 4 are the most: if names are data, have the producer put them into values";
+    assert_eq!(rejects, [(1, None, &*format!("{deep} 7: {flatter}")), (3, None, &*format!("{deep} 15: {flatter}")), (4, Some("y"), many),]);
+}
+
+#[test]
+fn a_batch_may_have_no_rows_and_no_columns() {
+    let mut decoder = Decoder::new(DecoderOptions::default());
+    let decoded = decoder.decode(&decoder_records::<&str>(&[]));
+    assert_eq!((decoded.rows.num_rows(), decoded.rows.num_columns()), (0, 0));
+    let decoded = decoder.decode(&decoder_records(&[Some("{}"), None, Some("{\"n\":null}")]));
+    assert_eq!((decoded.rows.num_rows(), decoded.rows.num_columns(), decoded.indices), (2, 0, vec![0, 2]));
+    let decoded = decoder.decode(&decoder_records(&[None, Some("{\"n\":1}")]));
+    assert_eq!((decoded.rows.num_rows(), decoded.rows.num_columns(), decoded.tombstones), (1, 1, vec![0]));
+    let decoded = decoder.decode(&decoder_records::<&str>(&[None]));
+    assert_eq!((decoded.rows.num_rows(), decoded.rows.schema()), (0, decoder.schema()));
+}

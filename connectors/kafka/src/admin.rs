@@ -1,0 +1,107 @@
+//! Topics.
+
+use std::time::{Duration, Instant};
+
+use lakefeed_core::{Error, Result, TopicPartition};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::ClientSettings;
+use crate::error::{of_code, wrap};
+
+/// Whether the brokers answer; the error says what to check.
+///
+/// # Errors
+/// `Retry`: they don't, within `timeout`.
+pub fn probe(settings: &ClientSettings, timeout: Duration) -> Result<()> {
+    let client = client(settings)?;
+    client.fetch_metadata(None, timeout).map(|_| ()).map_err(|e| unreachable(settings, timeout, e))
+}
+
+fn unreachable(settings: &ClientSettings, timeout: Duration, cause: KafkaError) -> Error {
+    wrap(
+        format!(
+            "no answer from Kafka at {} within {} s; check bootstrap.servers, that a broker listens there, and security.protocol",
+            settings.bootstrap(),
+            timeout.as_secs()
+        ),
+        cause,
+    )
+}
+
+/// A client for questions. A consumer: asking it for a topic never makes the topic.
+fn client(settings: &ClientSettings) -> Result<BaseConsumer> {
+    let failed = |e| wrap(format!("can't connect to Kafka at {}", settings.bootstrap()), e);
+    settings.clone().set("allow.auto.create.topics", "false").native().create().map_err(failed)
+}
+
+/// The partitions of a topic; `None` if there is no such topic.
+fn partitions(client: &BaseConsumer, settings: &ClientSettings, topic: &str, timeout: Duration) -> Result<Option<i32>> {
+    let metadata = client.fetch_metadata(Some(topic), timeout).map_err(|e| unreachable(settings, timeout, e))?;
+    let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
+    match found.error().map(Code::from) {
+        None => Ok(Some(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)).filter(|n| *n > 0)),
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+        Some(code) => Err(Error::new(of_code(code), format!("topic {topic}: {code}"))),
+    }
+}
+
+/// Makes a topic unless it is there; returns how many partitions it has. `None` partitions: as many as the brokers make by default.
+/// `configs` are those of a new topic, for example `("cleanup.policy", "compact")`.
+///
+/// # Errors
+/// `Retry`: no answer within `timeout`. `Config`: the brokers refuse the topic.
+pub fn ensure_topic(
+    settings: &ClientSettings, topic: &str, wanted: Option<i32>, configs: &[(&str, &str)], timeout: Duration,
+) -> Result<i32> {
+    let client = client(settings)?;
+    if let Some(count) = partitions(&client, settings, topic, timeout)? {
+        return Ok(count);
+    }
+    create(settings, topic, wanted, configs, timeout)?;
+    // The brokers answer before each of them knows the topic.
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(count) = partitions(&client, settings, topic, timeout)? {
+            return Ok(count);
+        }
+        if Instant::now() > deadline {
+            return Err(Error::retry(format!("topic {topic} was made but does not show up within {} s", timeout.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn create(settings: &ClientSettings, topic: &str, wanted: Option<i32>, configs: &[(&str, &str)], timeout: Duration) -> Result<()> {
+    let failed = |e| wrap(format!("topic {topic} can't be made on Kafka at {}", settings.bootstrap()), e);
+    let admin: AdminClient<DefaultClientContext> = settings.native().create().map_err(failed)?;
+    let new = NewTopic::new(topic, wanted.unwrap_or(-1), TopicReplication::Fixed(-1));
+    let new = configs.iter().fold(new, |new, (key, value)| new.set(key, value));
+    let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|e| Error::fatal("can't start the runtime of the admin client").with_source(e))?;
+    let results = runtime.block_on(admin.create_topics([&new], &options)).map_err(failed)?;
+    match results.into_iter().next() {
+        None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => Ok(()),
+        Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
+    }
+}
+
+/// For each partition of a topic its first offset and the offset after its last record.
+///
+/// # Errors
+/// `Retry`: no answer within `timeout`. `Config`: no such topic.
+pub fn log_ends(settings: &ClientSettings, topic: &str, timeout: Duration) -> Result<Vec<(TopicPartition, i64, i64)>> {
+    let client = client(settings)?;
+    let count = partitions(&client, settings, topic, timeout)?
+        .ok_or_else(|| Error::config(format!("topic {topic} does not exist on Kafka at {}", settings.bootstrap())))?;
+    let ends = |p| {
+        let (low, high) = client.fetch_watermarks(topic, p, timeout).map_err(|e| unreachable(settings, timeout, e))?;
+        Ok((TopicPartition::new(topic, p), low, high))
+    };
+    (0..count).map(ends).collect()
+}

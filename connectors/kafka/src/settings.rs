@@ -1,0 +1,133 @@
+//! Client settings, under Kafka's names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::config::ClientConfig;
+
+/// The settings of a client. Keys are Kafka's; those that only the Java clients know are translated or dropped, so that the
+/// `consumer.`, `producer.` and `admin.` parts of a Kafka Connect worker file work.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ClientSettings {
+    values: BTreeMap<String, String>,
+}
+
+/// Settings of the Java clients without a counterpart here: how Java turns bytes into objects, how much it returns per poll, and what it
+/// loads from the class path.
+const JAVA_ONLY: &[&str] = &[
+    "auto.include.jmx.reporter",
+    "buffer.memory",
+    "client.dns.lookup",
+    "default.api.timeout.ms",
+    "exclude.internal.topics",
+    "interceptor.classes",
+    "key.deserializer",
+    "key.serializer",
+    "max.block.ms",
+    "max.poll.records",
+    "metric.reporters",
+    "metrics.num.samples",
+    "metrics.recording.level",
+    "metrics.sample.window.ms",
+    "partitioner.class",
+    "request.timeout.ms",
+    "send.buffer.bytes",
+    "receive.buffer.bytes",
+    "ssl.truststore.type",
+    "value.deserializer",
+    "value.serializer",
+];
+
+/// What a Java setting is called by librdkafka.
+const RENAMED: &[(&str, &str)] = &[
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("max.in.flight.requests.per.connection", "max.in.flight"),
+    ("ssl.keystore.password", "ssl.key.password"),
+    ("ssl.truststore.location", "ssl.ca.location"),
+];
+
+impl ClientSettings {
+    /// Settings for a cluster.
+    pub fn new(bootstrap_servers: &str) -> Self {
+        Self::default().set("bootstrap.servers", bootstrap_servers)
+    }
+
+    /// With a setting; a later one replaces an earlier one.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        if key == "sasl.jaas.config" {
+            for (jaas, ours) in [("username", "sasl.username"), ("password", "sasl.password")] {
+                if let Some(text) = jaas_option(value, jaas) {
+                    self.values.insert(ours.into(), text);
+                }
+            }
+        } else if !JAVA_ONLY.contains(&key) {
+            let key = RENAMED.iter().find(|(java, _)| *java == key).map_or(key, |(_, ours)| ours);
+            self.values.insert(key.to_owned(), value.to_owned());
+        }
+        self
+    }
+
+    /// With a setting, unless it has been made already.
+    #[must_use]
+    pub fn or(self, key: &str, value: &str) -> Self {
+        if self.values.contains_key(key) { self } else { self.set(key, value) }
+    }
+
+    /// With the settings of `pairs`.
+    #[must_use]
+    pub fn extend<'a>(self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        pairs.into_iter().fold(self, |settings, (key, value)| settings.set(key, value))
+    }
+
+    /// A setting.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+
+    /// The brokers to start from, for messages.
+    pub fn bootstrap(&self) -> &str {
+        self.get("bootstrap.servers").unwrap_or("(bootstrap.servers is not set)")
+    }
+
+    pub(crate) fn native(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (key, value) in &self.values {
+            config.set(key, value);
+        }
+        config
+    }
+}
+
+impl fmt::Debug for ClientSettings {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
+/// An option of a JAAS line: `...LoginModule required username="alice" password="secret";`.
+fn jaas_option(line: &str, name: &str) -> Option<String> {
+    let start = line.find(&format!("{name}=\""))? + name.len() + 2;
+    let len = line[start..].find('"')?;
+    Some(line[start..start + len].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn java_settings_are_translated_or_dropped() {
+        let jaas = r#"org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="s";"#;
+        let settings = ClientSettings::new("b:9092")
+            .set("max.poll.records", "500")
+            .set("delivery.timeout.ms", "7")
+            .set("sasl.jaas.config", jaas)
+            .or("message.timeout.ms", "9");
+        assert_eq!(settings.get("message.timeout.ms"), Some("7"));
+        assert_eq!((settings.get("sasl.username"), settings.get("sasl.password")), (Some("alice"), Some("s")));
+        assert_eq!(settings.get("max.poll.records"), None);
+        assert!(!format!("{settings:?}").contains("alice"));
+    }
+}

@@ -1,0 +1,272 @@
+//! Connectors: the keys that all have, and a checked configuration with its plugin.
+
+use std::time::Duration;
+
+use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, Plugin, PluginKind, Result, nearest};
+use lakefeed_formats::{DecoderOptions, SchemaConflict, Shape, parse_declared, transforms};
+
+use crate::files::ConnectorFile;
+
+const COMMON: &[Key] = &[
+    Key::new("name", KeyKind::String, "The connector's name; sinks and processors read as the group connect-NAME.")
+        .required()
+        .group("Connector"),
+    Key::new("connector.class", KeyKind::Class, "What it is; `lakefeed plugins` lists the classes.").required().group("Connector"),
+    Key::new("tasks.max", KeyKind::Int, "The most tasks that share the work.")
+        .default("1")
+        .validator(at_least_one)
+        .importance(Importance::High),
+    Key::new("tasks.max.enforce", KeyKind::Boolean, "Accepted as in Kafka Connect.").importance(Importance::Low),
+    Key::new("config.action.reload", KeyKind::String, "Accepted as in Kafka Connect.").importance(Importance::Low),
+    Key::new("key.converter", KeyKind::Class, "Accepted as in Kafka Connect; keys are kept as they are.").importance(Importance::Low),
+    Key::new("value.converter", KeyKind::Class, "How values are decoded: JsonConverter (without schemas)."),
+    Key::new("header.converter", KeyKind::Class, "Accepted as in Kafka Connect; headers are kept as they are.").importance(Importance::Low),
+    Key::new(
+        "errors.tolerance",
+        KeyKind::String,
+        "none: the first row that can't be used ends the task. all: such rows go to the dead letters.",
+    )
+    .default("none")
+    .values(&["none", "all"])
+    .group("Errors"),
+    Key::new("errors.retry.timeout", KeyKind::Long, "Accepted as in Kafka Connect; passing trouble is retried without end.")
+        .importance(Importance::Low)
+        .group("Errors"),
+    Key::new("errors.retry.delay.max.ms", KeyKind::Long, "The longest wait between tries, in milliseconds.")
+        .default("60000")
+        .group("Errors"),
+    Key::new("errors.log.enable", KeyKind::Boolean, "Whether each row that can't be used is logged.").default("false").group("Errors"),
+    Key::new("errors.log.include.messages", KeyKind::Boolean, "Accepted as in Kafka Connect; rows are never logged whole.")
+        .importance(Importance::Low)
+        .group("Errors"),
+    Key::new("errors.deadletterqueue.topic.name", KeyKind::String, "The topic for rows that can't be used, with errors.tolerance=all.")
+        .group("Errors"),
+    Key::new(
+        "errors.deadletterqueue.topic.replication.factor",
+        KeyKind::Int,
+        "Accepted as in Kafka Connect; the brokers' default is used.",
+    )
+    .importance(Importance::Low)
+    .group("Errors"),
+    Key::new(
+        "errors.deadletterqueue.context.headers.enable",
+        KeyKind::Boolean,
+        "Whether dead letters say in headers where they come from and why.",
+    )
+    .default("true")
+    .group("Errors"),
+];
+
+/// What sinks and processors add: they read topics.
+const READER: &[Key] = &[
+    Key::new("topics", KeyKind::List, "The topics to read.").importance(Importance::High),
+    Key::new("topics.regex", KeyKind::String, "A regular expression of the topics to read; either this or topics.")
+        .importance(Importance::High),
+];
+
+/// What sinks add: values become columns.
+const DECODED: &[Key] = &[
+    Key::new("transforms", KeyKind::List, "The transforms, by alias. There is ExtractNewImage: rows from DynamoDB stream records.").group("Transforms"),
+    Key::new("predicates", KeyKind::List, "Accepted as in Kafka Connect; there are no predicates in this version.")
+        .importance(Importance::Low)
+        .group("Transforms"),
+    Key::new(
+        "schema.conflict",
+        KeyKind::String,
+        "What becomes of a value that does not fit the type of its column: reject (the row is a dead letter) or text (the column becomes text).",
+    )
+    .default("reject")
+    .values(&["reject", "text"])
+    .group("Schema"),
+    Key::new("schema.columns", KeyKind::String, "Columns whose types are given and not found out, for example: pm DOUBLE, id BIGINT, ts TIMESTAMP.")
+        .validator(declared)
+        .group("Schema"),
+];
+
+/// What processors add.
+const PROCESSOR: &[Key] = &[Key::new(
+    "exactly.once.support",
+    KeyKind::String,
+    "required: refuse to run without transactions. requested: use them where the worker does.",
+)
+.default("requested")
+.values(&["requested", "required"])
+.group("Exactly once")];
+
+const PREFIXES: &[(&str, &str)] = &[
+    ("consumer.override.", "A setting of this connector's consumers, under Kafka's name."),
+    ("producer.override.", "A setting of this connector's producers, under Kafka's name."),
+    ("admin.override.", "A setting of this connector's admin clients, under Kafka's name."),
+    ("key.converter.", "Accepted as in Kafka Connect."),
+    ("value.converter.", "A setting of the value converter."),
+    ("header.converter.", "Accepted as in Kafka Connect."),
+    ("transforms.", "A setting of a transform: transforms.ALIAS.type and others."),
+    ("predicates.", "Accepted as in Kafka Connect."),
+    ("topic.creation.", "Accepted as in Kafka Connect."),
+];
+
+fn at_least_one(value: &str) -> Result<(), String> {
+    if value.parse::<i32>().is_ok_and(|n| n >= 1) { Ok(()) } else { Err("expected at least 1".into()) }
+}
+
+fn declared(value: &str) -> Result<(), String> {
+    parse_declared(value).map(|_| ())
+}
+
+/// All keys of a plugin: its own and those that every connector of its kind has.
+pub fn definition(plugin: &Plugin) -> ConfigDef {
+    let common = ConfigDef::new().keys(COMMON);
+    let common = match plugin.kind() {
+        PluginKind::Source => common,
+        PluginKind::Processor => common.keys(READER).keys(PROCESSOR),
+        PluginKind::Sink => common.keys(READER).keys(DECODED),
+    };
+    let common = PREFIXES.iter().fold(common, |def, (prefix, doc)| def.prefix(prefix, doc));
+    (plugin.def)().merge(common)
+}
+
+/// A connector whose configuration has been checked.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub plugin: Plugin,
+    /// Its keys.
+    pub config: Config,
+}
+
+impl Connector {
+    pub(crate) fn tasks(&self) -> u32 {
+        self.config.int("tasks.max").and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
+    }
+
+    /// What the consumer subscribes to.
+    pub(crate) fn subscription(&self) -> Vec<String> {
+        match self.config.get("topics.regex") {
+            Some(regex) => vec![format!("^{}", regex.trim_start_matches('^'))],
+            None => self.config.list("topics").into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    pub(crate) fn retry_delay_max(&self) -> Duration {
+        Duration::from_millis(self.config.int("errors.retry.delay.max.ms").and_then(|n| u64::try_from(n).ok()).unwrap_or(60_000))
+    }
+
+    /// What the transform, if there is one, makes of a value. Its class was checked.
+    fn shape(&self) -> Shape {
+        let class = |alias: &&str| self.config.get(&format!("transforms.{alias}.type"));
+        self.config.list("transforms").first().and_then(class).and_then(transforms::shape_of).unwrap_or(Shape::Plain)
+    }
+
+    pub(crate) fn decoder_options(&self) -> DecoderOptions {
+        DecoderOptions {
+            shape: self.shape(),
+            conflict: if self.config.text("schema.conflict") == "text" { SchemaConflict::Text } else { SchemaConflict::Reject },
+            // Checked by the key's validator.
+            declared: self.config.get("schema.columns").and_then(|text| parse_declared(text).ok()),
+            ..DecoderOptions::default()
+        }
+    }
+}
+
+/// Checks a connector's file without any I/O.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn check(file: &ConnectorFile, plugins: &[Plugin]) -> Result<Connector, Vec<ConfigError>> {
+    let Some(class) = file.values.get("connector.class") else {
+        let classes: Vec<_> = plugins.iter().map(|p| p.class).collect();
+        return Err(vec![ConfigError::key("connector.class", format!("is required: one of {}", classes.join(", ")))]);
+    };
+    let Some(plugin) = plugins.iter().find(|p| p.is_named(class)) else {
+        let names = || plugins.iter().flat_map(|p| std::iter::once(p.class).chain(p.aliases.iter().copied()));
+        let hint = nearest(class, names()).map(|n| format!("; did you mean '{n}'?")).unwrap_or_default();
+        let known: Vec<_> = plugins.iter().map(|p| p.class).collect();
+        return Err(vec![ConfigError::value("connector.class", class, format!("no such plugin; there are {}{hint}", known.join(", ")))]);
+    };
+    let config = definition(plugin).parse(&file.values)?;
+    let mut errors = common_errors(plugin, &config);
+    errors.extend((plugin.validate)(&config));
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(Connector { name: config.text("name").to_owned(), plugin: *plugin, config })
+}
+
+/// Checks across the keys that all connectors have.
+fn common_errors(plugin: &Plugin, config: &Config) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    if plugin.kind() != PluginKind::Source {
+        match (config.list("topics").is_empty(), config.get("topics.regex")) {
+            (true, None) => errors.push(ConfigError::key("topics", "is required (or topics.regex)")),
+            (false, Some(regex)) => errors.push(ConfigError::value("topics.regex", regex, "can't be set together with topics")),
+            _ => {}
+        }
+    }
+    if let Some(topic) = config.get("errors.deadletterqueue.topic.name") {
+        if config.list("topics").contains(&topic) {
+            errors.push(ConfigError::value("errors.deadletterqueue.topic.name", topic, "must not be among the topics that are read"));
+        }
+        if config.text("errors.tolerance") != "all" {
+            errors.push(ConfigError::value("errors.deadletterqueue.topic.name", topic, "has no effect without errors.tolerance=all"));
+        }
+    }
+    errors.extend(converter_errors(config));
+    if plugin.kind() == PluginKind::Sink {
+        errors.extend(transform_errors(config));
+    }
+    errors
+}
+
+fn converter_errors(config: &Config) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    if let Some(class) = config.get("value.converter")
+        && class.rsplit('.').next() != Some("JsonConverter")
+    {
+        errors.push(ConfigError::value(
+            "value.converter",
+            class,
+            "not supported in this version; use org.apache.kafka.connect.json.JsonConverter",
+        ));
+    }
+    if config.text("value.converter.schemas.enable").eq_ignore_ascii_case("true") {
+        errors.push(ConfigError::value(
+            "value.converter.schemas.enable",
+            "true",
+            "JSON with a schema in each record is not supported in this version",
+        ));
+    }
+    errors
+}
+
+fn transform_errors(config: &Config) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    let aliases = config.list("transforms");
+    for alias in &aliases {
+        let key = format!("transforms.{alias}.type");
+        match config.get(&key) {
+            None => errors.push(ConfigError::key(key, format!("is required, because transforms names {alias}"))),
+            Some(class) if transforms::shape_of(class).is_some() => {}
+            Some(class) => errors.push(ConfigError::value(key, class, "no such transform; there is ExtractNewImage")),
+        }
+    }
+    if aliases.len() > 1 {
+        errors.push(ConfigError::value("transforms", aliases.join(","), "expected one transform at most"));
+    }
+    for (key, value) in config.with_prefix("transforms.") {
+        let alias = key.split('.').next().unwrap_or_default();
+        let known = aliases.contains(&alias) && key.strip_prefix(alias) == Some(".type");
+        if !known {
+            let message = if aliases.contains(&alias) { "unknown key of this transform" } else { "its alias is not named in transforms" };
+            errors.push(ConfigError::value(format!("transforms.{key}"), value, message));
+        }
+    }
+    errors
+}
+
+/// The errors of a file as one error.
+pub(crate) fn as_error(file: &ConnectorFile, errors: &[ConfigError]) -> Error {
+    let what = format!("{} ({})", file.path.display(), file.name());
+    ConfigError::into_error(&what, errors).unwrap_or_else(|| Error::config(format!("{what} is not valid")))
+}

@@ -1,0 +1,198 @@
+//! Connector and worker files, as `connect-standalone` reads them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lakefeed_core::{Error, Result};
+use serde_json::Value;
+
+/// The configuration of one connector and where it came from.
+#[derive(Debug, Clone)]
+pub struct ConnectorFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Keys and values, variables replaced.
+    pub values: BTreeMap<String, String>,
+}
+
+impl ConnectorFile {
+    /// `name`, or the file's name while it has none.
+    pub fn name(&self) -> String {
+        self.values.get("name").cloned().unwrap_or_else(|| self.path.display().to_string())
+    }
+}
+
+/// Where `${env:NAME}` looks before the environment: a caller's own variables.
+#[derive(Debug, Clone, Default)]
+pub struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// With a variable.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned().or_else(|| std::env::var(name).ok())
+    }
+}
+
+/// Reads a connector file. It is tried as Kafka Connect does: a flat JSON object with a `name`, a JSON object with `name` and `config`,
+/// Java properties.
+///
+/// # Errors
+/// `Config`: the file can't be read or is none of these, or a variable has no value.
+pub fn read_connector(path: &Path, variables: &Variables) -> Result<ConnectorFile> {
+    let text = read(path)?;
+    let fault = |what: String| Error::config(format!("{}: {what}", path.display()));
+    let values = match serde_json::from_slice::<Value>(&text) {
+        Ok(Value::Object(object)) => from_json(object).map_err(fault)?,
+        Ok(_) => return Err(fault("expected a JSON object or Java properties".into())),
+        Err(error) if text.trim_ascii_start().starts_with(b"{") => return Err(fault("not valid JSON".into()).with_source(error)),
+        Err(_) => properties(&text, path)?,
+    };
+    Ok(ConnectorFile { path: path.to_owned(), values: substitute(values, path, variables)? })
+}
+
+/// Reads a worker file: Java properties.
+///
+/// # Errors
+/// `Config`: the file can't be read, is not Java properties, or a variable has no value.
+pub fn read_worker(path: &Path, variables: &Variables) -> Result<BTreeMap<String, String>> {
+    let text = read(path)?;
+    substitute(properties(&text, path)?, path, variables)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::config(format!("can't read {}", path.display())).with_source(e))
+}
+
+fn from_json(mut object: serde_json::Map<String, Value>) -> Result<BTreeMap<String, String>, String> {
+    let name = object.get("name").and_then(Value::as_str).map(str::to_owned).ok_or("the JSON object has no \"name\"")?;
+    if let Some(Value::Object(config)) = object.remove("config") {
+        let mut values = flat(config)?;
+        match values.get("name") {
+            Some(inner) if *inner != name => return Err(format!("\"name\" is '{name}' but \"config\" has the name '{inner}'")),
+            _ => values.insert("name".into(), name),
+        };
+        return Ok(values);
+    }
+    flat(object)
+}
+
+fn flat(object: serde_json::Map<String, Value>) -> Result<BTreeMap<String, String>, String> {
+    let text = |(key, value)| match value {
+        Value::String(text) => Ok((key, text)),
+        Value::Number(number) => Ok((key, number.to_string())),
+        Value::Bool(flag) => Ok((key, flag.to_string())),
+        other => Err(format!("\"{key}\" is {other}, expected a text")),
+    };
+    object.into_iter().map(text).collect()
+}
+
+fn properties(text: &[u8], path: &Path) -> Result<BTreeMap<String, String>> {
+    let mut values = BTreeMap::new();
+    java_properties::PropertiesIter::new(text).read_into(|key, value| drop(values.insert(key, value))).map_err(|e| {
+        Error::config(format!("{}: not Java properties (line {})", path.display(), e.line_number().unwrap_or(0))).with_source(e)
+    })?;
+    Ok(values)
+}
+
+/// Replaces `${env:NAME}` and `${file:PATH:KEY}` as Kafka's EnvVarConfigProvider and FileConfigProvider do. `${env:NAME:-TEXT}` has a
+/// default. Other `${...}` stay as they are.
+fn substitute(values: BTreeMap<String, String>, path: &Path, variables: &Variables) -> Result<BTreeMap<String, String>> {
+    let fault = |key: &str, what: String| Error::config(format!("{}: {key}: {what}", path.display()));
+    values.into_iter().map(|(key, value)| resolve(&value, variables).map(|v| (key.clone(), v)).map_err(|what| fault(&key, what))).collect()
+}
+
+fn resolve(value: &str, variables: &Variables) -> Result<String, String> {
+    let mut out = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(start) = rest.find("${") {
+        let (before, from) = rest.split_at(start);
+        out.push_str(before);
+        let Some(end) = from.find('}') else {
+            out.push_str(from);
+            return Ok(out);
+        };
+        let name = &from[2..end];
+        match name.split_once(':') {
+            Some(("env", variable)) => out.push_str(&environment(variable, variables)?),
+            Some(("file", place)) => out.push_str(&from_file(place)?),
+            _ => out.push_str(&from[..=end]),
+        }
+        rest = &from[end + 1..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn environment(variable: &str, variables: &Variables) -> Result<String, String> {
+    let (name, default) = variable.split_once(":-").map_or((variable, None), |(n, d)| (n, Some(d)));
+    match (variables.get(name), default) {
+        (Some(value), _) => Ok(value),
+        (None, Some(default)) => Ok(default.to_owned()),
+        (None, None) => Err(format!("the environment has no variable {name}; set it, or write ${{env:{name}:-DEFAULT}}")),
+    }
+}
+
+fn from_file(place: &str) -> Result<String, String> {
+    let (file, key) = place.rsplit_once(':').ok_or_else(|| format!("expected ${{file:PATH:KEY}}, found ${{file:{place}}}"))?;
+    let path = Path::new(file);
+    let values = read(path).and_then(|text| properties(&text, path)).map_err(|e| e.chain())?;
+    values.get(key).cloned().ok_or_else(|| format!("{file} has no key {key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<BTreeMap<String, String>> {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = dir.path().join("c");
+        std::fs::write(&path, text).expect("written");
+        read_connector(&path, &Variables::default()).map(|file| file.values)
+    }
+
+    fn pairs(values: &[(&str, &str)]) -> BTreeMap<String, String> {
+        values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_three_forms_of_a_connector_file_read_the_same() {
+        let want = pairs(&[("name", "a"), ("tasks.max", "2"), ("topics", "t")]);
+        for text in [
+            r#"{"name":"a","topics":"t","tasks.max":"2"}"#,
+            r#"{"name":"a","config":{"topics":"t","tasks.max":2},"initial_state":"RUNNING"}"#,
+            "# comment\n! another\nname = a\n  topics:t\ntasks.max 2\n",
+            "name=a\ntopi\\\n  cs=t\ntasks.max=\\u0032",
+        ] {
+            assert_eq!(parse(text).expect("valid"), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_are_replaced_and_missing_ones_named() {
+        let values = parse("name=a\nhome=${env:LAKEFEED_NO_SUCH:-x}/y\nother=${topic}").expect("valid");
+        assert_eq!(values, pairs(&[("home", "x/y"), ("name", "a"), ("other", "${topic}")]));
+        let error = parse("name=a\nk=${env:LAKEFEED_NO_SUCH}").expect_err("no such variable");
+        assert!(error.chain().contains("no variable LAKEFEED_NO_SUCH"), "{}", error.chain());
+    }
+
+    #[test]
+    fn what_is_no_connector_file_is_refused_with_the_reason() {
+        for (text, reason) in [
+            (r#"{"topics":"t"}"#, "has no \"name\""),
+            (r#"{"name":"a","config":{"name":"b"}}"#, "but \"config\" has the name 'b'"),
+            (r#"{"name":"a","x":[1]}"#, "expected a text"),
+            (r#"{"name":"a","#, "not valid JSON"),
+            ("[1]", "expected a JSON object"),
+            ("name=\\uzz", "not Java properties (line 1)"),
+        ] {
+            let error = parse(text).expect_err("refused");
+            assert!(error.chain().contains(reason), "{text}: {}", error.chain());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The task of a sink.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::UInt32Array;
+use lakefeed_core::{Batch, Error, ErrorKind, Make, Records, Result, Sink, SinkContext, TopicPartition};
+use lakefeed_formats::{Decoded, Decoder};
+use lakefeed_kafka::{Consumer, Event};
+
+use crate::dead_letters::DeadLetters;
+use crate::stats::TaskStats;
+use crate::task::{BusyTime, TaskEnv, wrong_kind};
+
+/// What one read takes from one partition at most, about.
+const READ_BYTES: usize = 4 << 20;
+
+/// Runs until the worker stops or something can't be mended.
+pub(crate) fn run(env: &TaskEnv, first: Box<dyn Sink>) -> Result<()> {
+    let Make::Sink(make) = env.connector.plugin.make else { return Err(wrong_kind(env)) };
+    let mut first = Some(first);
+    env.run(|env| {
+        let sink = first.take().map_or_else(|| make(&env.connector.config, &env.context), Ok)?;
+        SinkTask::open(env, sink)?.run()
+    })
+}
+
+struct SinkTask<'a> {
+    env: &'a TaskEnv,
+    consumer: Consumer,
+    sink: Box<dyn Sink>,
+    dead_letters: DeadLetters,
+    /// One decoder per topic: it remembers the schema that it has seen.
+    decoders: HashMap<Arc<str>, Decoder>,
+    committed: HashMap<TopicPartition, i64>,
+    busy: BusyTime,
+}
+
+impl<'a> SinkTask<'a> {
+    fn open(env: &'a TaskEnv, sink: Box<dyn Sink>) -> Result<Self> {
+        let consumer = Consumer::new(&env.consumer_settings(), &env.connector.subscription())?;
+        let dead_letters = DeadLetters::open(env)?;
+        Ok(Self { env, consumer, sink, dead_letters, decoders: HashMap::new(), committed: HashMap::new(), busy: BusyTime::new() })
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let interval = self.env.worker.commit_interval();
+        let mut commit_at = Instant::now() + interval;
+        let mut idle = true;
+        while !self.env.stop.is_set() {
+            self.serve_group(if idle { Duration::from_millis(20) } else { Duration::ZERO })?;
+            idle = !(self.sink.ready() && self.read()?);
+            let mut context = SinkContext::default();
+            self.sink.poll(&mut context)?;
+            self.seek(context.seeks)?;
+            if Instant::now() >= commit_at {
+                self.commit()?;
+                commit_at = Instant::now() + interval;
+            }
+        }
+        let partitions = self.consumer.assignment();
+        self.give_up(&partitions, false, self.env.worker.shutdown_timeout())
+    }
+
+    fn serve_group(&mut self, wait: Duration) -> Result<()> {
+        let events = match self.consumer.poll(wait) {
+            Ok(events) => events,
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "The group can't be served now");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for event in events {
+            match event {
+                Event::Assigned(assignments) => {
+                    for a in &assignments {
+                        tracing::info!(target: "lakefeed", connector = %self.env.connector.name, partition = %a.partition, position = a.position, "Assigned");
+                    }
+                    self.sink.assigned(&assignments)?;
+                }
+                Event::Revoked { partitions, lost } => {
+                    self.give_up(&partitions, lost, self.env.worker.shutdown_timeout())?;
+                    self.consumer.release(&partitions)?;
+                }
+                Event::RecordsLost { partition, from, to } => report_lost(self.env, &partition, from, to),
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what can be published, and commits it.
+    fn give_up(&mut self, partitions: &[TopicPartition], lost: bool, deadline: Duration) -> Result<()> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let durable = match self.sink.revoked(partitions, if lost { Duration::ZERO } else { deadline }) {
+            Ok(durable) => durable,
+            Err(error) => {
+                // Whoever gets the partitions starts from the committed offsets.
+                tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "Not everything could be published");
+                Vec::new()
+            }
+        };
+        let result = if lost { Ok(()) } else { self.commit_offsets(durable) };
+        self.committed.retain(|p, _| !partitions.contains(p));
+        result
+    }
+
+    /// Takes one batch of one partition through the decoder into the sink; false when nothing was there.
+    fn read(&mut self) -> Result<bool> {
+        let (records, event) = self.consumer.read(READ_BYTES)?;
+        if let Some(Event::RecordsLost { partition, from, to }) = event {
+            report_lost(self.env, &partition, from, to);
+        }
+        let Some(records) = records else { return Ok(false) };
+        self.busy.mark(&self.env.stats);
+        TaskStats::add(&self.env.stats.records_in, records.len());
+        TaskStats::add(&self.env.stats.bytes_in, records.payload_bytes());
+        let options = || Decoder::new(self.env.connector.decoder_options());
+        let decoder = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(options);
+        let decoded = decoder.decode(&records);
+        for rejected in &decoded.rejected {
+            self.dead_letters.record(self.env, &records, rejected)?;
+        }
+        TaskStats::add(&self.env.stats.rows_out, decoded.rows.num_rows());
+        let mut context = SinkContext::default();
+        self.sink.put(batch(&records, decoded)?, &mut context)?;
+        for (offset, mut rejected) in context.rejected {
+            rejected.row = records
+                .row_of(offset)
+                .ok_or_else(|| Error::fatal(format!("the sink rejected offset {offset}, which is not in the batch in hand")))?;
+            self.dead_letters.record(self.env, &records, &rejected)?;
+        }
+        self.seek(context.seeks)?;
+        Ok(true)
+    }
+
+    fn seek(&self, seeks: Vec<(TopicPartition, i64)>) -> Result<()> {
+        for (partition, offset) in seeks {
+            tracing::info!(target: "lakefeed", connector = %self.env.connector.name, %partition, offset, "Reading again");
+            self.consumer.seek(&partition, offset)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        let durable = self.sink.durable();
+        match self.commit_offsets(durable) {
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                // The next commit covers it; what was published is recognised when it is read again.
+                tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "Offsets are not committed now");
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// Commits offsets that have moved, after the dead letters before them are safe.
+    fn commit_offsets(&mut self, mut offsets: Vec<(TopicPartition, i64)>) -> Result<()> {
+        offsets.retain(|(partition, offset)| self.committed.get(partition) != Some(offset));
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.dead_letters.flush(self.env)?;
+        self.consumer.commit(&offsets)?;
+        self.committed.extend(offsets);
+        Ok(())
+    }
+}
+
+/// Says that records are gone which nobody has read.
+pub(crate) fn report_lost(env: &TaskEnv, partition: &TopicPartition, from: i64, to: i64) {
+    TaskStats::add(&env.stats.lost, usize::try_from(to - from).unwrap_or(0));
+    tracing::error!(
+        target: "lakefeed", connector = %env.connector.name, %partition, from, to, records = to - from,
+        "Records were deleted from the topic before they were read; raise retention.ms or read faster"
+    );
+}
+
+/// The decoded rows with the offsets, timestamps and keys of their records.
+fn batch(records: &Records, decoded: Decoded) -> Result<Batch> {
+    let whole = decoded.indices.len() == records.len();
+    let of = |row: &u32| *row as usize;
+    let keys = if whole {
+        records.keys.clone()
+    } else {
+        let indices = UInt32Array::from(decoded.indices.clone());
+        let taken =
+            arrow_select::take::take(&records.keys, &indices, None).map_err(|e| Error::fatal("can't select the keys").with_source(e))?;
+        arrow_array::cast::AsArray::as_binary::<i32>(&*taken).clone()
+    };
+    let (offsets, timestamps) = if whole {
+        (records.offsets.clone(), records.timestamps.clone())
+    } else {
+        (
+            decoded.indices.iter().map(|row| records.offsets[of(row)]).collect(),
+            decoded.indices.iter().map(|row| records.timestamps[of(row)]).collect(),
+        )
+    };
+    Ok(Batch {
+        partition: TopicPartition { topic: Arc::clone(&records.topic), partition: records.partition },
+        rows: decoded.rows,
+        offsets,
+        timestamps,
+        keys,
+        tombstones: decoded.tombstones.iter().map(|row| records.offsets[of(row)]).collect(),
+        next_offset: records.next_offset().unwrap_or(0),
+    })
+}

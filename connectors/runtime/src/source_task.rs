@@ -1,0 +1,111 @@
+//! The task of a source.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lakefeed_core::{Make, Output, Polled, Position, Result, Source};
+use lakefeed_kafka::{Producer, ensure_topic};
+
+use crate::backoff::sleep;
+use crate::dead_letters::DeadLetters;
+use crate::offsets::OffsetFile;
+use crate::stats::TaskStats;
+use crate::task::{BusyTime, TaskEnv, wrong_kind};
+
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs until the source has no more rows, the worker stops, or something can't be mended.
+pub(crate) fn run(env: &TaskEnv, offsets: &Arc<OffsetFile>, first: Box<dyn Source>) -> Result<()> {
+    let Make::Source(make) = env.connector.plugin.make else { return Err(wrong_kind(env)) };
+    let mut first = Some(first);
+    env.run(|env| {
+        let source = first.take().map_or_else(|| make(&env.connector.config, &env.context), Ok)?;
+        SourceTask::open(env, Arc::clone(offsets), source)?.run()
+    })
+}
+
+struct SourceTask<'a> {
+    env: &'a TaskEnv,
+    offsets: Arc<OffsetFile>,
+    source: Box<dyn Source>,
+    producer: Producer,
+    dead_letters: DeadLetters,
+    /// The position after the last row that was sent and is not committed yet.
+    pending: Option<Position>,
+    topics: BTreeSet<String>,
+    busy: BusyTime,
+}
+
+impl<'a> SourceTask<'a> {
+    fn open(env: &'a TaskEnv, offsets: Arc<OffsetFile>, source: Box<dyn Source>) -> Result<Self> {
+        let producer = Producer::new(&env.producer_settings())?;
+        let dead_letters = DeadLetters::open(env)?;
+        Ok(Self { env, offsets, source, producer, dead_letters, pending: None, topics: BTreeSet::new(), busy: BusyTime::new() })
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let mut out = Output::default();
+        let mut commit_at = Instant::now() + self.env.worker.commit_interval();
+        loop {
+            out.clear();
+            let polled = self.source.poll(&mut out)?;
+            self.send(&mut out)?;
+            let stop = self.env.stop.is_set();
+            if stop || polled == Polled::Done || Instant::now() >= commit_at {
+                self.commit()?;
+                commit_at = Instant::now() + self.env.worker.commit_interval();
+            }
+            if stop || polled == Polled::Done {
+                return Ok(());
+            }
+            if polled == Polled::Idle {
+                // What was sent becomes final before the wait, so that a finished file is known to be finished.
+                self.commit()?;
+                sleep(Duration::from_millis(200), &self.env.stop);
+            }
+        }
+    }
+
+    fn send(&mut self, out: &mut Output) -> Result<()> {
+        for reject in &out.source_rejects {
+            self.dead_letters.source_row(self.env, reject)?;
+        }
+        self.create_topics(out)?;
+        self.producer.send(out)?;
+        if !out.rows().is_empty() {
+            self.busy.mark(&self.env.stats);
+        }
+        TaskStats::add(&self.env.stats.rows_out, out.rows().len());
+        TaskStats::add(&self.env.stats.bytes_out, out.bytes());
+        if let Some(position) = out.position.take() {
+            self.pending = Some(position);
+        }
+        Ok(())
+    }
+
+    /// Makes the topics that rows go to for the first time.
+    fn create_topics(&mut self, out: &Output) -> Result<()> {
+        let mut last = "";
+        for row in out.rows() {
+            let topic = out.topic(row);
+            if topic != last && !self.topics.contains(topic) {
+                if self.env.worker.creates_topics() {
+                    ensure_topic(&self.env.admin_settings(), topic, None, &[], TOPIC_TIMEOUT)?;
+                }
+                self.topics.insert(topic.to_owned());
+            }
+            last = topic;
+        }
+        Ok(())
+    }
+
+    /// Waits for the acknowledgement of every row, then stores the position, then tells the source.
+    fn commit(&mut self) -> Result<()> {
+        self.dead_letters.flush(self.env)?;
+        let Some(position) = self.pending.take() else { return Ok(()) };
+        let flushed = self.producer.flush(self.env.worker.flush_timeout());
+        let done = flushed.and_then(|()| self.offsets.store(&self.env.connector.name, &position));
+        done.and_then(|()| self.source.commit(&position))
+    }
+}

@@ -1,0 +1,109 @@
+//! What all tasks have in common.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use lakefeed_core::{Error, ErrorKind, Result, TaskContext};
+
+use crate::backoff::{Backoff, sleep};
+use crate::connector::Connector;
+use crate::stats::{TaskState, TaskStats};
+use crate::worker_config::WorkerConfig;
+
+/// The wish that tasks end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What a task runs with.
+#[derive(Debug)]
+pub(crate) struct TaskEnv {
+    pub(crate) connector: Connector,
+    pub(crate) worker: WorkerConfig,
+    pub(crate) context: TaskContext,
+    pub(crate) stats: Arc<TaskStats>,
+    pub(crate) stop: Stop,
+}
+
+impl TaskEnv {
+    /// The consumer group: as in Kafka Connect, `connect-NAME`, unless the connector overrides it.
+    pub(crate) fn consumer_settings(&self) -> lakefeed_kafka::ClientSettings {
+        self.worker
+            .client("consumer", &self.connector.config)
+            .or("group.id", &format!("connect-{}", self.connector.name))
+            .or("client.id", &format!("connector-consumer-{}-{}", self.connector.name, self.context.task))
+    }
+
+    pub(crate) fn producer_settings(&self) -> lakefeed_kafka::ClientSettings {
+        self.worker
+            .client("producer", &self.connector.config)
+            .or("client.id", &format!("connector-producer-{}-{}", self.connector.name, self.context.task))
+    }
+
+    pub(crate) fn admin_settings(&self) -> lakefeed_kafka::ClientSettings {
+        self.worker.client("admin", &self.connector.config)
+    }
+
+    /// Calls `attempt` until it ends by itself; after passing trouble again, from what was committed, with growing waits.
+    pub(crate) fn run(&self, mut attempt: impl FnMut(&Self) -> Result<()>) -> Result<()> {
+        let mut backoff = Backoff::new(self.connector.retry_delay_max());
+        loop {
+            self.stats.set_state(TaskState::Running);
+            let started = Instant::now();
+            let error = match attempt(self) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() != ErrorKind::Retry => return Err(error),
+                Err(error) => error,
+            };
+            if self.stop.is_set() {
+                return Err(error);
+            }
+            if started.elapsed().as_secs() > 60 {
+                backoff.reset();
+            }
+            let delay = backoff.delay();
+            tracing::warn!(
+                target: "lakefeed", connector = %self.connector.name, task = self.context.task, error = %error.chain(), delay_ms = delay.as_millis() as u64,
+                "Trouble; the task starts over from its committed offsets"
+            );
+            self.stats.set_state(TaskState::Restarting);
+            sleep(delay, &self.stop);
+            if self.stop.is_set() {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Counts how long a task has been at work: from its first row to its last.
+#[derive(Debug)]
+pub(crate) struct BusyTime {
+    first: Option<Instant>,
+}
+
+impl BusyTime {
+    pub(crate) fn new() -> Self {
+        Self { first: None }
+    }
+
+    pub(crate) fn mark(&mut self, stats: &TaskStats) {
+        let first = *self.first.get_or_insert_with(Instant::now);
+        let ms = u64::try_from(first.elapsed().as_millis()).unwrap_or(u64::MAX);
+        stats.busy_ms.store(ms.max(1), Ordering::Relaxed);
+    }
+}
+
+/// The error of a wrong plugin: it made something else than its kind.
+pub(crate) fn wrong_kind(env: &TaskEnv) -> Error {
+    Error::fatal(format!("{}: the plugin is of another kind", env.connector.plugin.class))
+}

@@ -1,0 +1,165 @@
+//! The exactly-once bookkeeping of one topic-partition: a pure state machine, no clock and no I/O.
+//!
+//! A file covers one lake partition and the offsets `first..=last` of its records, in order. The rules (numbers as in ARCHITECTURE.md):
+//!
+//! * 4: files of one lake partition are published in order of `first`, one at a time.
+//! * 5: [`Ledger::committable`] is the smallest `first` among files that are open or not yet published; if there is none, the next offset to
+//!   read.
+//! * 6: when a lake partition is met for the first time, the store is asked for its newest file; records up to that file's last offset are
+//!   in the lake and are skipped.
+//! * 7: when another incarnation has published a file's name, everything not published is dropped and read again
+//!   ([`Ledger::restart`]).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// The name of a lake partition: its path, such as `profile_id=17`.
+pub type LakePartition = Arc<str>;
+
+/// The records of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The offset of the first record; it names the file.
+    pub first: i64,
+    /// The offset of the last record.
+    pub last: i64,
+    /// How many records; fewer than the offsets between when others lie in between.
+    pub count: u64,
+}
+
+/// What is known of the records of a lake partition that are in the lake already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cover {
+    /// Not asked yet, or no answer yet.
+    Unknown { asked: bool },
+    /// Up to this offset everything is there; -1: nothing is.
+    Through(i64),
+}
+
+#[derive(Debug)]
+struct Lake {
+    cover: Cover,
+    /// Records that were taken while the cover was unknown count as open from the first of them on.
+    open: Option<Span>,
+    /// Closed files in order; the head may be under way.
+    closed: VecDeque<Span>,
+    publishing: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Ledger {
+    next: i64,
+    lakes: HashMap<LakePartition, Lake>,
+}
+
+impl Ledger {
+    /// Reading starts at `position`.
+    pub fn new(position: i64) -> Self {
+        Self { next: position, lakes: HashMap::new() }
+    }
+
+    /// Everything below `next` has been looked at.
+    pub fn read_to(&mut self, next: i64) {
+        self.next = self.next.max(next);
+    }
+
+    /// The offset through which records of `lake` are in the lake already (-1: none), or `None` while that is unknown: then records are to
+    /// be set aside and announced by [`Ledger::set_aside`].
+    pub fn covered(&mut self, lake: &LakePartition) -> Option<i64> {
+        let unknown = || Lake { cover: Cover::Unknown { asked: false }, open: None, closed: VecDeque::new(), publishing: false };
+        match self.lakes.entry(Arc::clone(lake)).or_insert_with(unknown).cover {
+            Cover::Through(last) => Some(last),
+            Cover::Unknown { .. } => None,
+        }
+    }
+
+    /// Lake partitions that the store must be asked about; each is named once.
+    pub fn lookups(&mut self) -> Vec<LakePartition> {
+        let ask = |(name, lake): (&LakePartition, &mut Lake)| {
+            let due = lake.cover == Cover::Unknown { asked: false };
+            if due {
+                lake.cover = Cover::Unknown { asked: true };
+            }
+            due.then(|| Arc::clone(name))
+        };
+        self.lakes.iter_mut().filter_map(ask).collect()
+    }
+
+    /// Records from `first` on wait for the answer about their lake partition.
+    pub fn set_aside(&mut self, lake: &LakePartition, first: i64) {
+        if let Some(lake) = self.lakes.get_mut(lake) {
+            lake.open.get_or_insert(Span { first, last: first, count: 0 });
+        }
+    }
+
+    /// The store's answer: the last offset of the newest file, -1 if there is none. What was set aside comes again through
+    /// [`Ledger::append`], without what is covered.
+    pub fn answer(&mut self, lake: &LakePartition, last: i64) {
+        if let Some(lake) = self.lakes.get_mut(lake) {
+            lake.cover = Cover::Through(last);
+            lake.open = None;
+        }
+    }
+
+    /// Records, none of them covered, join the open file of `lake`; without one a file is opened.
+    pub fn append(&mut self, lake: &LakePartition, records: Span) {
+        if let Some(lake) = self.lakes.get_mut(lake) {
+            match &mut lake.open {
+                Some(open) => (open.last, open.count) = (records.last, open.count + records.count),
+                None => lake.open = Some(records),
+            }
+        }
+    }
+
+    /// The first offset of the open file of `lake`.
+    pub fn open_first(&self, lake: &LakePartition) -> Option<i64> {
+        Some(self.lakes.get(lake)?.open?.first)
+    }
+
+    /// The open file of `lake` is complete.
+    pub fn close(&mut self, lake: &LakePartition) -> Option<Span> {
+        let lake = self.lakes.get_mut(lake).filter(|lake| matches!(lake.cover, Cover::Through(_)))?;
+        let span = lake.open.take()?;
+        lake.closed.push_back(span);
+        Some(span)
+    }
+
+    /// The next file of `lake` to publish, unless one is under way. It is then.
+    pub fn publish(&mut self, lake: &LakePartition) -> Option<Span> {
+        let lake = self.lakes.get_mut(lake).filter(|lake| !lake.publishing)?;
+        let span = *lake.closed.front()?;
+        lake.publishing = true;
+        Some(span)
+    }
+
+    /// The file under way is in the lake.
+    pub fn published(&mut self, lake: &LakePartition) {
+        if let Some(lake) = self.lakes.get_mut(lake)
+            && let Some(span) = lake.closed.pop_front()
+        {
+            lake.publishing = false;
+            lake.cover = Cover::Through(span.last);
+        }
+    }
+
+    /// The offset below which every record is in the lake, or needs not be.
+    pub fn committable(&self) -> i64 {
+        let firsts = self.lakes.values().filter_map(|lake| lake.closed.front().or(lake.open.as_ref()));
+        firsts.map(|span| span.first).min().unwrap_or(self.next)
+    }
+
+    /// Drops everything that is not published and forgets what is known of the lake; returns the offset to read from.
+    pub fn restart(&mut self) -> i64 {
+        let position = self.committable();
+        *self = Self::new(position);
+        position
+    }
+
+    /// Forgets lake partitions without work, once there are more than `max`; when met again the store is asked again.
+    pub fn forget_idle(&mut self, max: usize) {
+        if self.lakes.len() > max {
+            self.lakes.retain(|_, lake| lake.open.is_some() || !lake.closed.is_empty() || matches!(lake.cover, Cover::Unknown { .. }));
+        }
+    }
+}

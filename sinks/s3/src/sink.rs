@@ -1,0 +1,220 @@
+//! The sink: all topic-partitions of a task.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_schema::SchemaRef;
+use lakefeed_core::{Assignment, Batch, Budget, Clock, Config, ConfigError, Error, Result, Sink, SinkContext, TaskContext, TopicPartition};
+use lakefeed_store::Store;
+use tokio::sync::mpsc;
+
+use crate::config::Settings;
+use crate::partitioner::Partitioner;
+use crate::upload::Report;
+use crate::writer::{PartitionWriter, Rows, Shared};
+
+/// Reports that wait to be read; uploads wait with theirs when there are more.
+const REPORTS_MAX: usize = 1024;
+
+pub(crate) struct S3Sink {
+    shared: Shared,
+    partitioner: Partitioner,
+    reports: mpsc::Receiver<Report>,
+    writers: HashMap<TopicPartition, PartitionWriter>,
+    /// The partition behind the index of a report.
+    indices: Vec<TopicPartition>,
+    epoch: u64,
+    clock: Arc<dyn Clock>,
+    budget: Arc<Budget>,
+    /// What the budget was told last.
+    held: usize,
+    /// The schema without the columns that the path repeats, for the last schema seen.
+    kept: Option<(SchemaRef, Vec<usize>)>,
+}
+
+impl S3Sink {
+    /// Opens the store, and asks it for a sign of life.
+    pub(crate) fn open(config: &Config, context: &TaskContext) -> Result<Self> {
+        let settings = Settings::read(config).map_err(|errors| {
+            ConfigError::into_error(&context.connector, &errors)
+                .unwrap_or_else(|| Error::config(format!("{} is not valid", context.connector)))
+        })?;
+        let store = Store::open(&settings.store)?;
+        tokio::runtime::Handle::current().block_on(store.probe_folder(&settings.layout.topics_dir))?;
+        if settings.is_wallclock() && context.task == 0 {
+            tracing::warn!(
+                target: "lakefeed", connector = %context.connector,
+                "timestamp.extractor=Wallclock: a record read again can get another lake partition; delivery is at-least-once"
+            );
+        }
+        let (sender, reports) = mpsc::channel(REPORTS_MAX);
+        let partitioner = Partitioner::new(settings.terms.clone(), settings.null_marker.clone(), settings.layout.clone());
+        let shared = Shared { settings: Arc::new(settings), store, incarnation: context.incarnation.clone(), reports: sender };
+        Ok(Self {
+            shared,
+            partitioner,
+            reports,
+            writers: HashMap::new(),
+            indices: Vec::new(),
+            epoch: 0,
+            clock: Arc::clone(&context.clock),
+            budget: Arc::clone(&context.budget),
+            held: 0,
+            kept: None,
+        })
+    }
+
+    /// The batch without the columns that the path repeats.
+    fn drop_columns(&mut self, batch: &Batch) -> Result<arrow_array::RecordBatch> {
+        if !self.shared.settings.drop_columns {
+            return Ok(batch.rows.clone());
+        }
+        let schema = batch.rows.schema_ref();
+        if self.kept.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, schema)) {
+            let dropped = self.partitioner.columns();
+            let keep = (0..schema.fields().len()).filter(|i| !dropped.contains(&schema.field(*i).name().as_str()));
+            self.kept = Some((Arc::clone(schema), keep.collect()));
+        }
+        let keep = self.kept.as_ref().map_or(&[][..], |(_, keep)| keep);
+        batch.rows.project(keep).map_err(|e| Error::fatal("can't leave out the partition columns").with_source(e))
+    }
+
+    fn take_reports(&mut self, context: &mut SinkContext) -> Result<()> {
+        let now_ms = self.clock.now_ms();
+        while let Ok(report) = self.reports.try_recv() {
+            let Some(writer) = self.indices.get(report.partition).and_then(|p| self.writers.get_mut(p)) else { continue };
+            if writer.epoch() != report.epoch {
+                continue;
+            }
+            if let Some(position) = writer.report(report, now_ms)? {
+                self.epoch = self.epoch.max(writer.epoch());
+                context.seek(writer.partition.clone(), position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the budget what is held, and closes the largest files while it is passed.
+    fn balance(&mut self) -> Result<()> {
+        let held = self.writers.values_mut().map(PartitionWriter::held_bytes).sum();
+        self.budget.set(self.held, held);
+        self.held = held;
+        let mut over = self.budget.over();
+        while over > 0 {
+            let largest = self.writers.values().filter_map(|w| Some((w.partition.clone(), w.largest()?)));
+            let Some((partition, (lake, bytes))) = largest.max_by_key(|(_, (_, bytes))| *bytes) else { break };
+            if let Some(writer) = self.writers.get_mut(&partition) {
+                tracing::debug!(target: "lakefeed", %partition, %lake, bytes, "Over the memory budget: closing the largest file");
+                writer.close(&lake)?;
+            }
+            // Freed only when it is uploaded; until then `ready` says no.
+            over = over.saturating_sub(bytes.max(1));
+        }
+        Ok(())
+    }
+
+    /// Publishes everything that the partitions hold, until the deadline.
+    fn drain(&mut self, partitions: &[TopicPartition], deadline: Instant) -> Result<()> {
+        let mut context = SinkContext::default();
+        loop {
+            self.take_reports(&mut context)?;
+            let now_ms = self.clock.now_ms();
+            let mut idle = true;
+            for partition in partitions {
+                if let Some(writer) = self.writers.get_mut(partition) {
+                    // Rows that were set aside become files when the store has answered.
+                    writer.close_all()?;
+                    writer.poll(now_ms)?;
+                    idle &= writer.is_idle();
+                }
+            }
+            if idle || Instant::now() >= deadline {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Sink for S3Sink {
+    fn assigned(&mut self, partitions: &[Assignment]) -> Result<()> {
+        for assignment in partitions {
+            self.epoch += 1;
+            let partition = assignment.partition.clone();
+            let index = self.indices.iter().position(|p| *p == partition).unwrap_or_else(|| {
+                self.indices.push(partition.clone());
+                self.indices.len() - 1
+            });
+            let writer = PartitionWriter::new(partition.clone(), assignment.position, index, self.epoch << 32, self.shared.clone());
+            self.writers.insert(partition, writer);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, batch: Batch, context: &mut SinkContext) -> Result<()> {
+        let now_ms = self.clock.now_ms();
+        if !self.shared.settings.ignore_nulls {
+            for offset in &batch.tombstones {
+                context.reject(
+                    *offset,
+                    None,
+                    "the record has no value; set behavior.on.null.values=ignore to leave such records out".into(),
+                );
+            }
+        }
+        let groups = self.partitioner.group(&batch, now_ms);
+        for (row, field, message) in groups.rejected {
+            context.reject(batch.offsets[row as usize], field, message);
+        }
+        let events = self.partitioner.event_times(&batch);
+        let rows = Rows { rows: self.drop_columns(&batch)?, offsets: batch.offsets.to_vec(), events };
+        let Some(writer) = self.writers.get_mut(&batch.partition) else {
+            return Err(Error::fatal(format!("{}: rows came before the assignment", batch.partition)));
+        };
+        for (lake, indices) in groups.rows {
+            let part = if indices.len() == rows.offsets.len() { rows.clone() } else { rows.take(&indices)? };
+            writer.append(&lake, part, now_ms)?;
+        }
+        writer.read_to(batch.next_offset);
+        self.balance()
+    }
+
+    fn poll(&mut self, context: &mut SinkContext) -> Result<()> {
+        self.take_reports(context)?;
+        let now_ms = self.clock.now_ms();
+        for writer in self.writers.values_mut() {
+            writer.poll(now_ms)?;
+        }
+        self.balance()
+    }
+
+    fn ready(&self) -> bool {
+        self.budget.over() == 0
+    }
+
+    fn durable(&mut self) -> Vec<(TopicPartition, i64)> {
+        self.writers.values().map(|w| (w.partition.clone(), w.committable())).collect()
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition], deadline: Duration) -> Result<Vec<(TopicPartition, i64)>> {
+        let drained = if deadline.is_zero() { Ok(()) } else { self.drain(partitions, Instant::now() + deadline) };
+        let mut durable = Vec::new();
+        for partition in partitions {
+            if let Some(writer) = self.writers.remove(partition) {
+                if writer.skipped > 0 {
+                    tracing::info!(target: "lakefeed", %partition, records = writer.skipped, "Records were in the lake already");
+                }
+                durable.push((partition.clone(), writer.committable()));
+            }
+        }
+        self.balance()?;
+        drained.map(|()| durable)
+    }
+}
+
+impl Drop for S3Sink {
+    fn drop(&mut self) {
+        self.budget.set(self.held, 0);
+    }
+}

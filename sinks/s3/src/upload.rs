@@ -1,0 +1,405 @@
+//! What runs beside the task: one upload per file, and questions to the store.
+//!
+//! Every request that fails in passing is made again, without end and with growing waits, until the file's owner lets go of it. What comes of it
+//! is told to the task through one bounded channel.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lakefeed_core::{Error, ErrorKind, Result};
+use lakefeed_layout::KeyLayout;
+use lakefeed_store::{Part, Put, Store, Upload};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::ledger::{LakePartition, Span};
+
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How often the end of a multipart upload is asked for; the store may have lost it.
+const COMPLETE_ATTEMPTS: u32 = 8;
+/// Of a Parquet file's end: enough for the footers of most files in one request.
+const FOOTER_BYTES: u64 = 64 * 1024;
+
+/// The names of what travels with a file: in its user metadata on S3, and in the Parquet footer.
+pub(crate) mod names {
+    pub(crate) const FIRST: &str = "lakefeed.first-offset";
+    pub(crate) const LAST: &str = "lakefeed.last-offset";
+    pub(crate) const RECORDS: &str = "lakefeed.records";
+    pub(crate) const WRITER: &str = "lakefeed.writer";
+}
+
+/// What is known of a file in the lake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) span: Span,
+    pub(crate) writer: String,
+}
+
+impl Label {
+    /// The pairs that travel with the file.
+    pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
+        vec![
+            (names::FIRST, self.span.first.to_string()),
+            (names::LAST, self.span.last.to_string()),
+            (names::RECORDS, self.span.count.to_string()),
+            (names::WRITER, self.writer.clone()),
+        ]
+    }
+
+    fn read(pairs: &BTreeMap<String, String>) -> Option<Self> {
+        let number = |name: &str| pairs.get(name)?.parse().ok();
+        let span = Span { first: number(names::FIRST)?, last: number(names::LAST)?, count: u64::try_from(number(names::RECORDS)?).ok()? };
+        Some(Self { span, writer: pairs.get(names::WRITER)?.clone() })
+    }
+}
+
+/// What came of work beside the task.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The newest file of the lake partition ends at this offset; -1: there is none.
+    Covered(i64),
+    /// The file is in the lake.
+    Published,
+    /// Another incarnation has published a file of that name, or the store has lost the upload: read again.
+    Conflict(String),
+    /// It can't be done: a person must repair something.
+    Failed(Error),
+}
+
+/// An outcome, and whom it concerns. The epoch tells answers to earlier questions from those that are waited for.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) partition: usize,
+    pub(crate) epoch: u64,
+    pub(crate) lake: LakePartition,
+    pub(crate) outcome: Outcome,
+}
+
+/// Where reports go, and for whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Address {
+    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) partition: usize,
+    pub(crate) epoch: u64,
+    pub(crate) lake: LakePartition,
+}
+
+impl Address {
+    async fn report(self, outcome: Outcome) {
+        // A closed channel: the task is gone and nobody waits.
+        let _ = self.reports.send(Report { partition: self.partition, epoch: self.epoch, lake: self.lake, outcome }).await;
+    }
+}
+
+enum Command {
+    Part(Bytes),
+    Finish { rest: Bytes, label: Label },
+}
+
+/// A file on its way into the store. Dropped before [`Uploading::finish`] it is given up and cleaned away.
+///
+/// Memory: at most one part waits and one is under way; `in_flight` counts their bytes.
+#[derive(Debug)]
+pub(crate) struct Uploading {
+    commands: mpsc::Sender<Command>,
+    in_flight: Arc<AtomicUsize>,
+    _task: JoinHandle<()>,
+}
+
+impl Uploading {
+    /// Starts with the first part or, for a file that goes in one request, with [`Uploading::finish`].
+    pub(crate) fn start(store: Store, key: String, first_wait_ms: u64, address: Address) -> Self {
+        let (commands, receiver) = mpsc::channel(1);
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        let transfer = Transfer { store, key, first_wait: Duration::from_millis(first_wait_ms), in_flight: Arc::clone(&in_flight) };
+        let task = tokio::runtime::Handle::current().spawn(transfer.run(receiver, address));
+        Self { commands, in_flight, _task: task }
+    }
+
+    /// Hands over a part; gives it back while another one waits.
+    pub(crate) fn part(&self, bytes: Bytes) -> std::result::Result<(), Bytes> {
+        let len = bytes.len();
+        self.in_flight.fetch_add(len, Ordering::AcqRel);
+        self.commands.try_send(Command::Part(bytes)).map_err(|error| {
+            self.in_flight.fetch_sub(len, Ordering::AcqRel);
+            match error.into_inner() {
+                Command::Part(bytes) | Command::Finish { rest: bytes, .. } => bytes,
+            }
+        })
+    }
+
+    /// Whether a part would be taken now.
+    pub(crate) fn is_free(&self) -> bool {
+        self.commands.capacity() > 0
+    }
+
+    /// Hands over the rest and publishes the file; gives the rest back while a part waits.
+    pub(crate) fn finish(&self, rest: Bytes, label: Label) -> std::result::Result<(), Bytes> {
+        let len = rest.len();
+        self.in_flight.fetch_add(len, Ordering::AcqRel);
+        self.commands.try_send(Command::Finish { rest, label }).map_err(|error| {
+            self.in_flight.fetch_sub(len, Ordering::AcqRel);
+            match error.into_inner() {
+                Command::Part(bytes) | Command::Finish { rest: bytes, .. } => bytes,
+            }
+        })
+    }
+
+    /// Bytes that were handed over and are not in the store yet.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+}
+
+/// Makes a request until it is not passing trouble any more: `Ok(None)` when the owner has let go meanwhile.
+macro_rules! again {
+    ($transfer:expr, $owner:expr, $request:expr) => {{
+        let mut wait = $transfer.first_wait;
+        loop {
+            match $request {
+                Ok(value) => break Ok(Some(value)),
+                Err(error) => match $transfer.patience(error, &mut wait, $owner).await {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(None),
+                    Err(error) => break Err(error),
+                },
+            }
+        }
+    }};
+}
+
+/// The task side of an upload.
+struct Transfer {
+    store: Store,
+    key: String,
+    first_wait: Duration,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Transfer {
+    async fn run(self, mut commands: mpsc::Receiver<Command>, address: Address) {
+        let mut multipart: Option<(Upload, Vec<Part>)> = None;
+        loop {
+            let step = tokio::select! {
+                // The owner has let go of the file in the middle of a request.
+                () = address.reports.closed() => None,
+                command = commands.recv() => command,
+            };
+            let Some(command) = step else {
+                self.give_up(multipart).await;
+                return;
+            };
+            match command {
+                Command::Part(bytes) => {
+                    let len = bytes.len();
+                    let uploaded = self.part(&mut multipart, bytes, &commands).await;
+                    self.in_flight.fetch_sub(len, Ordering::AcqRel);
+                    match uploaded {
+                        Ok(true) => {}
+                        Ok(false) => return self.give_up(multipart).await,
+                        Err(error) => {
+                            self.give_up(multipart).await;
+                            return address.report(Outcome::Failed(error)).await;
+                        }
+                    }
+                }
+                Command::Finish { rest, label } => {
+                    let len = rest.len();
+                    let outcome = self.publish(multipart, rest, &label, &commands).await;
+                    self.in_flight.fetch_sub(len, Ordering::AcqRel);
+                    if let Some(outcome) = outcome {
+                        address.report(outcome).await;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Uploads a part; false when the owner has let go.
+    async fn part(&self, multipart: &mut Option<(Upload, Vec<Part>)>, bytes: Bytes, owner: &mpsc::Receiver<Command>) -> Result<bool> {
+        if multipart.is_none() {
+            let begun = again!(self, owner, self.store.begin(&self.key, &[]).await)?;
+            let Some(upload) = begun else { return Ok(false) };
+            *multipart = Some((upload, Vec::new()));
+        }
+        let Some((upload, parts)) = multipart else { return Ok(false) };
+        let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
+        let sent = again!(self, owner, self.store.upload_part(upload, number, vec![bytes.clone()]).await)?;
+        let Some(part) = sent else { return Ok(false) };
+        parts.push(part);
+        Ok(true)
+    }
+
+    /// Makes the file visible, unless the name is taken; `None` when the owner has let go.
+    async fn publish(
+        &self, mut multipart: Option<(Upload, Vec<Part>)>, rest: Bytes, label: &Label, owner: &mpsc::Receiver<Command>,
+    ) -> Option<Outcome> {
+        let put = if multipart.is_none() {
+            let pairs = label.pairs();
+            again!(self, owner, self.store.put_if_absent(&self.key, vec![rest.clone()], &pairs).await)
+        } else {
+            match self.part(&mut multipart, rest, owner).await {
+                Ok(true) => self.complete(multipart, owner).await,
+                Ok(false) => {
+                    self.give_up(multipart).await;
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            }
+        };
+        match put {
+            Ok(None) => None,
+            Ok(Some(Put::Created)) => Some(Outcome::Published),
+            Ok(Some(Put::Exists)) => self.compare(label, owner).await,
+            // The parts are gone from memory: only reading the records again brings the file back.
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                Some(Outcome::Conflict(format!("{}: {}", self.store.url(&self.key), error.chain())))
+            }
+            Err(error) => Some(Outcome::Failed(error)),
+        }
+    }
+
+    /// Completes a multipart upload; `Err(Retry)` when the store has lost it: then the file must be written again.
+    async fn complete(&self, multipart: Option<(Upload, Vec<Part>)>, owner: &mpsc::Receiver<Command>) -> Result<Option<Put>> {
+        let Some((upload, parts)) = multipart else { return Ok(None) };
+        let mut wait = self.first_wait;
+        for attempt in 1.. {
+            match self.store.complete_if_absent(upload.clone(), parts.clone()).await {
+                Ok(put) => return Ok(Some(put)),
+                Err(error) if attempt >= COMPLETE_ATTEMPTS => {
+                    self.give_up(Some((upload, parts))).await;
+                    return Err(error);
+                }
+                Err(error) => {
+                    if !self.patience(error, &mut wait, owner).await? {
+                        self.give_up(Some((upload, parts))).await;
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The name is taken. By this very file, when the answer to an earlier request was lost; else by another incarnation.
+    async fn compare(&self, label: &Label, owner: &mpsc::Receiver<Command>) -> Option<Outcome> {
+        match again!(self, owner, read_label(&self.store, &self.key).await) {
+            Ok(None) => None,
+            Ok(Some(found)) if found == *label => Some(Outcome::Published),
+            Ok(Some(found)) => Some(Outcome::Conflict(format!(
+                "{} is there already: offsets {} to {}, {} records, by another incarnation",
+                self.store.url(&self.key),
+                found.span.first,
+                found.span.last,
+                found.span.count
+            ))),
+            Err(error) => Some(Outcome::Failed(error)),
+        }
+    }
+
+    async fn give_up(&self, multipart: Option<(Upload, Vec<Part>)>) {
+        if let Some((upload, _)) = multipart
+            && let Err(error) = self.store.abort(upload).await
+        {
+            tracing::warn!(target: "lakefeed", key = %self.key, error = %error.chain(), "An unfinished upload could not be removed");
+        }
+    }
+
+    /// After a failed request: waits and says true when it is to be made again, false when the owner has let go meanwhile.
+    async fn patience(&self, error: Error, wait: &mut Duration, owner: &mpsc::Receiver<Command>) -> Result<bool> {
+        if error.kind() != ErrorKind::Retry {
+            return Err(error);
+        }
+        if owner.is_closed() && owner.is_empty() {
+            return Ok(false);
+        }
+        warn(&self.store.url(&self.key), &error, *wait);
+        tokio::time::sleep(*wait).await;
+        *wait = (*wait * 2).min(RETRY_MAX);
+        Ok(true)
+    }
+}
+
+fn warn(what: &str, error: &Error, wait: Duration) {
+    tracing::warn!(target: "lakefeed", object = %what, error = %error.chain(), wait_ms = wait.as_millis() as u64, "The store did not do it, trying again");
+}
+
+/// Asks the store how far a lake partition is covered by files of a Kafka partition (rule 6).
+pub(crate) fn look_up(store: Store, prefix: String, first_wait_ms: u64, address: Address) -> JoinHandle<()> {
+    let ask = async move {
+        let mut wait = Duration::from_millis(first_wait_ms);
+        loop {
+            let outcome = match newest(&store, &prefix).await {
+                Ok(last) => Outcome::Covered(last),
+                Err(error) if error.kind() == ErrorKind::Retry && !address.reports.is_closed() => {
+                    warn(&store.url(&prefix), &error, wait);
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_MAX);
+                    continue;
+                }
+                Err(error) => Outcome::Failed(error),
+            };
+            return address.report(outcome).await;
+        }
+    };
+    tokio::runtime::Handle::current().spawn(ask)
+}
+
+/// The last offset of the newest file under a prefix; -1 if there is none.
+async fn newest(store: &Store, prefix: &str) -> Result<i64> {
+    let listed = store.list(prefix).await?;
+    let named = listed.iter().filter_map(|object| Some((KeyLayout::first_offset(&object.key, prefix)?, object)));
+    // By number: with more digits than the padding the order of names is another one.
+    match named.max_by_key(|(first, _)| *first) {
+        None => Ok(-1),
+        Some((_, object)) => Ok(read_label(store, &object.key).await?.span.last),
+    }
+}
+
+/// The label of a file: from its metadata, or from its Parquet footer where a store keeps none or the file was begun before its end was known.
+async fn read_label(store: &Store, key: &str) -> Result<Label> {
+    let gone = || Error::retry(format!("{} is gone", store.url(key)));
+    let meta = store.head(key).await?.ok_or_else(gone)?;
+    if let Some(label) = Label::read(&meta.metadata) {
+        return Ok(label);
+    }
+    let foreign = || {
+        Error::config(format!(
+            "{} was not written by Lakefeed: it does not say which offsets it holds; move it away or choose another topics.dir",
+            store.url(key)
+        ))
+    };
+    let footer = footer(store, key, meta.size).await?.ok_or_else(foreign)?;
+    Label::read(&footer).ok_or_else(foreign)
+}
+
+/// The key-value pairs of a Parquet file's footer; `None` if it is not a Parquet file.
+async fn footer(store: &Store, key: &str, size: u64) -> Result<Option<BTreeMap<String, String>>> {
+    use parquet::file::metadata::ParquetMetaDataReader;
+    let mut from = size.saturating_sub(FOOTER_BYTES);
+    let mut tail = store.get_range(key, from..size).await?;
+    let Some(length) = footer_length(&tail) else { return Ok(None) };
+    if length > size {
+        return Ok(None);
+    }
+    if length > size - from {
+        from = size - length;
+        tail = store.get_range(key, from..size).await?;
+    }
+    let thrift = tail.slice(tail.len() - length as usize..tail.len() - 8);
+    let Ok(metadata) = ParquetMetaDataReader::decode_metadata(&thrift) else { return Ok(None) };
+    let pairs = metadata.file_metadata().key_value_metadata().cloned().unwrap_or_default();
+    Ok(Some(pairs.into_iter().filter_map(|pair| Some((pair.key, pair.value?))).collect()))
+}
+
+/// The bytes of the footer with its length and magic number (Parquet format, "File format").
+fn footer_length(tail: &[u8]) -> Option<u64> {
+    let end = tail.len().checked_sub(8)?;
+    let (length, magic) = tail[end..].split_at(4);
+    let length = u32::from_le_bytes(length.try_into().ok()?);
+    (magic == b"PAR1").then_some(u64::from(length) + 8)
+}

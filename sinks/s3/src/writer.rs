@@ -1,0 +1,355 @@
+//! The files of one topic-partition: the ledger decides, this does.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, UInt32Array};
+use bytes::Bytes;
+use lakefeed_core::{Error, Result, TopicPartition};
+use lakefeed_store::Store;
+use tokio::sync::mpsc;
+
+use crate::config::Settings;
+use crate::file::OpenFile;
+use crate::ledger::{LakePartition, Ledger, Span};
+use crate::upload::{Address, Label, Outcome, Report, Uploading, look_up};
+
+/// Lake partitions without work that are remembered.
+const IDLE_LAKES_MAX: usize = 10_000;
+
+/// What all partitions of a task share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) store: Store,
+    pub(crate) incarnation: String,
+    pub(crate) reports: mpsc::Sender<Report>,
+}
+
+/// Rows of one lake partition with what must be known of each.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows {
+    pub(crate) rows: RecordBatch,
+    pub(crate) offsets: Vec<i64>,
+    pub(crate) events: Vec<i64>,
+}
+
+impl Rows {
+    fn slice(&self, from: usize, to: usize) -> Self {
+        Self { rows: self.rows.slice(from, to - from), offsets: self.offsets[from..to].to_vec(), events: self.events[from..to].to_vec() }
+    }
+
+    /// The rows at these indices.
+    pub(crate) fn take(&self, indices: &[u32]) -> Result<Self> {
+        let at = |values: &[i64]| indices.iter().map(|i| values[*i as usize]).collect();
+        let rows = arrow_select::take::take_record_batch(&self.rows, &UInt32Array::from(indices.to_vec()));
+        let rows = rows.map_err(|e| Error::fatal("can't select rows").with_source(e))?;
+        Ok(Self { rows, offsets: at(&self.offsets), events: at(&self.events) })
+    }
+
+    fn span(&self) -> Option<Span> {
+        Some(Span { first: *self.offsets.first()?, last: *self.offsets.last()?, count: self.offsets.len() as u64 })
+    }
+
+    /// The rows above an offset.
+    fn above(self, offset: i64) -> Self {
+        let from = self.offsets.partition_point(|o| *o <= offset);
+        if from == 0 { self } else { self.slice(from, self.offsets.len()) }
+    }
+}
+
+/// A file that takes no more rows.
+#[derive(Debug)]
+struct ClosedFile {
+    rest: Bytes,
+    label: Label,
+    upload: Option<Uploading>,
+    handed_over: bool,
+}
+
+#[derive(Debug, Default)]
+struct LakeFiles {
+    /// Rows that wait for the store's answer about their lake partition.
+    aside: Vec<Rows>,
+    aside_bytes: usize,
+    open: Option<OpenFile>,
+    /// The upload of the open file, once it has sent a part.
+    upload: Option<Uploading>,
+    closed: VecDeque<ClosedFile>,
+}
+
+impl LakeFiles {
+    fn held_bytes(&self) -> usize {
+        let closed = self.closed.iter().map(|f| f.rest.len() + f.upload.as_ref().map_or(0, Uploading::held_bytes));
+        self.aside_bytes
+            + self.open.as_ref().map_or(0, OpenFile::held_bytes)
+            + self.upload.as_ref().map_or(0, Uploading::held_bytes)
+            + closed.sum::<usize>()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.aside.is_empty() && self.open.is_none() && self.closed.is_empty()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct PartitionWriter {
+    pub(crate) partition: TopicPartition,
+    /// Where its reports come back to.
+    index: usize,
+    /// Grows with each restart: reports of an earlier epoch are ignored.
+    epoch: u64,
+    ledger: Ledger,
+    lakes: HashMap<LakePartition, LakeFiles>,
+    shared: Shared,
+    /// Records that were in the lake already.
+    pub(crate) skipped: u64,
+}
+
+impl PartitionWriter {
+    pub(crate) fn new(partition: TopicPartition, position: i64, index: usize, epoch: u64, shared: Shared) -> Self {
+        Self { partition, index, epoch, ledger: Ledger::new(position), lakes: HashMap::new(), shared, skipped: 0 }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Takes the rows of one lake partition.
+    pub(crate) fn append(&mut self, lake: &LakePartition, rows: Rows, now_ms: i64) -> Result<()> {
+        match self.ledger.covered(lake) {
+            Some(last) => self.append_above(lake, rows, last, now_ms),
+            None => {
+                if let Some(span) = rows.span() {
+                    self.ledger.set_aside(lake, span.first);
+                }
+                let files = self.lakes.entry(Arc::clone(lake)).or_default();
+                files.aside_bytes += rows.rows.get_array_memory_size();
+                files.aside.push(rows);
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything below `next` has been looked at.
+    pub(crate) fn read_to(&mut self, next: i64) {
+        self.ledger.read_to(next);
+        for lake in self.ledger.lookups() {
+            let layout = &self.shared.settings.layout;
+            let prefix = layout.prefix(&self.partition.topic, &lake, self.partition.partition);
+            // The task ends with its answer, or when nobody waits for one.
+            drop(look_up(self.shared.store.clone(), prefix, self.shared.settings.retry_backoff_ms, self.address(&lake)));
+        }
+    }
+
+    fn address(&self, lake: &LakePartition) -> Address {
+        Address { reports: self.shared.reports.clone(), partition: self.index, epoch: self.epoch, lake: Arc::clone(lake) }
+    }
+
+    fn append_above(&mut self, lake: &LakePartition, rows: Rows, covered: i64, now_ms: i64) -> Result<()> {
+        let before = rows.offsets.len();
+        let mut rows = rows.above(covered);
+        self.skipped += (before - rows.offsets.len()) as u64;
+        while !rows.offsets.is_empty() {
+            self.make_room(lake, &rows, now_ms)?;
+            let files = self.lakes.entry(Arc::clone(lake)).or_default();
+            let file = files.open.get_or_insert_with(|| OpenFile::new(rows.rows.schema(), now_ms, rows.events[0]));
+            let fits = fitting(file, &rows.events, &self.shared.settings);
+            let (now, later) =
+                if fits == rows.offsets.len() { (rows, None) } else { (rows.slice(0, fits), Some(rows.slice(fits, rows.offsets.len()))) };
+            file.push(now.rows.clone(), now_ms)?;
+            if let Some(span) = now.span() {
+                self.ledger.append(lake, span);
+            }
+            self.after_append(lake)?;
+            match later {
+                Some(later) => {
+                    self.close(lake)?;
+                    rows = later;
+                }
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the open file if the first row can't join it.
+    fn make_room(&mut self, lake: &LakePartition, rows: &Rows, _now_ms: i64) -> Result<()> {
+        let Some(file) = self.lakes.get(lake).and_then(|files| files.open.as_ref()) else { return Ok(()) };
+        let full = fitting(file, &rows.events, &self.shared.settings) == 0;
+        if full || !file.takes(rows.rows.schema_ref()) { self.close(lake) } else { Ok(()) }
+    }
+
+    /// Encodes and uploads what has become large enough, and closes the file when it is full.
+    fn after_append(&mut self, lake: &LakePartition) -> Result<()> {
+        let settings = Arc::clone(&self.shared.settings);
+        let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
+        let Some(file) = files.open.as_mut() else { return Ok(()) };
+        if file.waiting_bytes() >= settings.row_group_bytes {
+            file.encode(settings.codec)?;
+        }
+        let full = settings.close.rows.is_some_and(|max| file.rows >= max) || file.estimated_bytes() >= settings.close.bytes;
+        if full { self.close(lake) } else { self.send_parts(lake) }
+    }
+
+    /// Sends encoded bytes of the open file as soon as they make a part.
+    fn send_parts(&mut self, lake: &LakePartition) -> Result<()> {
+        let part_bytes = self.shared.settings.part_bytes;
+        let first = self.first_of(lake);
+        let address = self.address(lake);
+        let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
+        let Some(file) = files.open.as_ref().filter(|f| f.encoded_bytes() >= part_bytes) else { return Ok(()) };
+        let shared = &self.shared;
+        let key = || key(shared, &self.partition, lake, first.unwrap_or_default());
+        let upload =
+            files.upload.get_or_insert_with(|| Uploading::start(shared.store.clone(), key(), shared.settings.retry_backoff_ms, address));
+        if upload.is_free() {
+            // It is free, and this is the only sender: the part is taken.
+            upload.part(file.take_encoded()).map_err(|_| Error::fatal("an upload has ended before its file"))?;
+        }
+        Ok(())
+    }
+
+    /// The first offset of the open file.
+    fn first_of(&self, lake: &LakePartition) -> Option<i64> {
+        self.ledger.open_first(lake)
+    }
+
+    /// Closes the open file of a lake partition.
+    pub(crate) fn close(&mut self, lake: &LakePartition) -> Result<()> {
+        let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
+        let Some(file) = files.open.take() else { return Ok(()) };
+        let Some(span) = self.ledger.close(lake) else { return Err(Error::fatal("a file without an entry in the ledger")) };
+        let label = Label { span, writer: self.shared.incarnation.clone() };
+        let mut pairs = label.pairs();
+        pairs.push(("lakefeed.topic", self.partition.topic.to_string()));
+        pairs.push(("lakefeed.partition", self.partition.partition.to_string()));
+        let rest = file.finish(self.shared.settings.codec, &pairs)?;
+        files.closed.push_back(ClosedFile { rest, label, upload: files.upload.take(), handed_over: false });
+        self.publish(lake)
+    }
+
+    /// Hands the next closed file of a lake partition to its upload, unless one is under way.
+    fn publish(&mut self, lake: &LakePartition) -> Result<()> {
+        let address = self.address(lake);
+        let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
+        let Some(file) = files.closed.front_mut() else { return Ok(()) };
+        if file.handed_over {
+            return Ok(());
+        }
+        // Under way already when its upload was busy with a part the last time.
+        self.ledger.publish(lake);
+        let shared = &self.shared;
+        let key = || key(shared, &self.partition, lake, file.label.span.first);
+        let upload =
+            file.upload.get_or_insert_with(|| Uploading::start(shared.store.clone(), key(), shared.settings.retry_backoff_ms, address));
+        match upload.finish(std::mem::take(&mut file.rest), file.label.clone()) {
+            Ok(()) => file.handed_over = true,
+            Err(rest) => file.rest = rest,
+        }
+        Ok(())
+    }
+
+    /// Takes note of what came of an upload or a question. Returns the offset to read from again after a conflict.
+    pub(crate) fn report(&mut self, report: Report, now_ms: i64) -> Result<Option<i64>> {
+        let lake = report.lake;
+        match report.outcome {
+            Outcome::Covered(last) => {
+                self.ledger.answer(&lake, last);
+                let files = self.lakes.entry(Arc::clone(&lake)).or_default();
+                files.aside_bytes = 0;
+                for rows in std::mem::take(&mut files.aside) {
+                    self.append_above(&lake, rows, last, now_ms)?;
+                }
+                Ok(None)
+            }
+            Outcome::Published => {
+                self.ledger.published(&lake);
+                if let Some(files) = self.lakes.get_mut(&lake) {
+                    files.closed.pop_front();
+                }
+                self.publish(&lake)?;
+                Ok(None)
+            }
+            Outcome::Conflict(what) => {
+                tracing::warn!(target: "lakefeed", partition = %self.partition, "{what}; what is not published is read again");
+                Ok(Some(self.restart()))
+            }
+            Outcome::Failed(error) => Err(error),
+        }
+    }
+
+    /// Drops what is not published; uploads that were begun are given up.
+    fn restart(&mut self) -> i64 {
+        self.lakes.clear();
+        self.epoch += 1;
+        self.ledger.restart()
+    }
+
+    /// Time-driven work: files that are old enough, parts and files whose upload was busy.
+    pub(crate) fn poll(&mut self, now_ms: i64) -> Result<()> {
+        let close = self.shared.settings.close;
+        let due = |file: &OpenFile| {
+            let schedule = |ms: i64| {
+                let slot = |at| close.zone.bucket(at, ms).map(|(slot, _)| slot);
+                slot(file.opened_ms) != slot(now_ms)
+            };
+            close.age_ms.is_some_and(|ms| now_ms - file.opened_ms >= ms)
+                || close.idle_ms.is_some_and(|ms| now_ms - file.touched_ms >= ms)
+                || close.schedule_ms.is_some_and(schedule)
+        };
+        let lakes: Vec<_> = self.lakes.iter().filter(|(_, files)| !files.is_idle()).map(|(lake, _)| Arc::clone(lake)).collect();
+        for lake in &lakes {
+            if self.lakes.get(lake).and_then(|files| files.open.as_ref()).is_some_and(due) {
+                self.close(lake)?;
+            }
+            self.send_parts(lake)?;
+            self.publish(lake)?;
+        }
+        Ok(())
+    }
+
+    /// Closes all open files.
+    pub(crate) fn close_all(&mut self) -> Result<()> {
+        let lakes: Vec<_> = self.lakes.keys().cloned().collect();
+        lakes.iter().try_for_each(|lake| self.close(lake))
+    }
+
+    /// The largest open file and the bytes it holds.
+    pub(crate) fn largest(&self) -> Option<(LakePartition, usize)> {
+        let open = self.lakes.iter().filter_map(|(lake, files)| Some((lake, files.open.as_ref()?.held_bytes())));
+        open.max_by_key(|(_, bytes)| *bytes).map(|(lake, bytes)| (Arc::clone(lake), bytes))
+    }
+
+    /// The bytes it holds; forgets lake partitions that have no work.
+    pub(crate) fn held_bytes(&mut self) -> usize {
+        if self.lakes.len() > IDLE_LAKES_MAX {
+            self.lakes.retain(|_, files| !files.is_idle());
+            self.ledger.forget_idle(IDLE_LAKES_MAX);
+        }
+        self.lakes.values().map(LakeFiles::held_bytes).sum()
+    }
+
+    /// Whether nothing waits for anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lakes.values().all(LakeFiles::is_idle)
+    }
+
+    /// The offset below which every record is in the lake.
+    pub(crate) fn committable(&self) -> i64 {
+        self.ledger.committable()
+    }
+}
+
+fn key(shared: &Shared, partition: &TopicPartition, lake: &LakePartition, first: i64) -> String {
+    shared.settings.layout.key(&partition.topic, lake, partition.partition, first, shared.settings.extension)
+}
+
+/// How many of the rows join the file before it must be closed, by rows and by event time.
+fn fitting(file: &OpenFile, events: &[i64], settings: &Settings) -> usize {
+    let by_rows = settings.close.rows.map_or(events.len(), |max| usize::try_from(max.saturating_sub(file.rows)).unwrap_or(usize::MAX));
+    let limit = settings.close.event_ms.map(|ms| file.first_event_ms.saturating_add(ms));
+    let by_event = limit.map_or(events.len(), |limit| events.iter().position(|t| *t >= limit).unwrap_or(events.len()));
+    by_rows.min(by_event).min(events.len())
+}
