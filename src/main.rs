@@ -1,1 +1,71 @@
-fn main() {}
+//! `lakefeed`: the command line.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the input or the configuration is wrong, 2 usage, 3 a
+//! dependency could not be reached.
+
+mod commands;
+#[cfg(feature = "embedded")]
+mod embedded;
+mod logging;
+mod plugins;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lakefeed_core::{Error, ErrorKind};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Kafka-compatible plugins that feed a data lake: CSV to topics, DynamoDB streams, exactly-once Parquet, DuckDB over it.
+#[derive(Debug, Parser)]
+#[command(name = "lakefeed", version, max_term_width = 120, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(commands::check::Args),
+    Connect(commands::connect::Args),
+    Crawl(commands::crawl::Args),
+    Demo(commands::demo::Args),
+    #[command(subcommand)]
+    Generate(commands::generate::Generate),
+    Plugins(commands::plugins::Args),
+    #[command(subcommand)]
+    Produce(commands::produce::Produce),
+    Report(commands::report::Args),
+    Sql(commands::sql::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(!matches!(cli.command, Command::Connect(_)));
+    let done = match cli.command {
+        Command::Check(args) => commands::check::run(args),
+        Command::Connect(args) => commands::connect::run(args),
+        Command::Crawl(args) => commands::crawl::run(args),
+        Command::Demo(args) => commands::demo::run(args),
+        Command::Generate(args) => commands::generate::run(args),
+        Command::Plugins(args) => commands::plugins::run(args),
+        Command::Produce(args) => commands::produce::run(args),
+        Command::Report(args) => commands::report::run(args),
+        Command::Sql(args) => commands::sql::run(args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            logging::error(&error);
+            exit_code(&error)
+        }
+    }
+}
+
+fn exit_code(error: &Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::Retry => ExitCode::from(3),
+        ErrorKind::Reject | ErrorKind::Config | ErrorKind::Fatal => ExitCode::from(1),
+    }
+}

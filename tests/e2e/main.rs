@@ -1,1 +1,7 @@
+//! The binary from end to end: real Apache Kafka, real MinIO, real DuckDB, and pyarrow as a reader that is not ours.
 
+mod bad_input;
+mod demo;
+mod motor;
+mod pipeline;
+mod sink;

@@ -90,16 +90,20 @@ impl List {
     }
 }
 
-/// Takes the values out and leaves room for as many.
+/// Takes the values out and leaves room for as many. A small batch does not keep the room of a large one before it.
 fn take<T>(values: &mut Vec<T>) -> Vec<T> {
     let room = Vec::with_capacity(values.len());
-    std::mem::replace(values, room)
+    let mut taken = std::mem::replace(values, room);
+    if taken.capacity() / 2 > taken.len() {
+        taken.shrink_to_fit();
+    }
+    taken
 }
 
 fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    let mut room = Vec::with_capacity(offsets.len());
-    room.push(0);
-    OffsetBuffer::new(std::mem::replace(offsets, room).into())
+    let taken = take(offsets);
+    offsets.push(0);
+    OffsetBuffer::new(taken.into())
 }
 
 impl Column {
@@ -264,7 +268,7 @@ impl Column {
                     values.push(value);
                 }
                 // Every integer so far is exact as a double, so the column as a whole can become one of doubles.
-                (None, Some(value)) => {
+                (None, Some(value)) if !*wide => {
                     growth.claim()?;
                     self.data = Data::Float64(values.iter().map(|v| *v as f64).chain([value]).collect());
                 }

@@ -6,13 +6,15 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use lakefeed_core::{Records, Rejected};
 
-use crate::column::Column;
 use crate::fault::{Fault, Result};
 use crate::fields::{Fields, Growth};
 use crate::image::stream_record;
 use crate::json::Scanner;
 use crate::object::{Plain, members};
 use crate::schema::DeclaredType;
+
+/// The deepest nesting that can be asked for: every level takes some of the thread's stack.
+const MAX_DEPTH: usize = 500;
 
 /// What a record's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +46,7 @@ pub struct DecoderOptions {
     pub conflict: SchemaConflict,
     /// Columns whose type is given. Other columns are inferred as they are met.
     pub declared: Option<Vec<(String, DeclaredType)>>,
-    /// How deep objects and arrays may be nested, the row itself included.
+    /// How deep objects and arrays may be nested, the row itself included; more than 500 is taken for 500.
     pub max_depth: usize,
     /// How many columns there may be, nested ones included. A row that would bring more is rejected.
     pub max_columns: usize,
@@ -96,11 +98,12 @@ pub struct Decoded {
 
 impl Decoder {
     /// A decoder that knows only the declared columns.
-    pub fn new(options: DecoderOptions) -> Self {
+    pub fn new(mut options: DecoderOptions) -> Self {
+        options.max_depth = options.max_depth.min(MAX_DEPTH);
         let mut growth = Growth::new(options.conflict == SchemaConflict::Text, options.max_columns);
         let mut root = Fields::default();
         for (name, kind) in options.declared.iter().flatten() {
-            growth.declare(&mut root, name, *kind);
+            root.declare(name, *kind, &mut growth);
         }
         let mut decoder = Self { options, root, growth, trial: None, schema: Arc::new(Schema::empty()) };
         decoder.finish(0);
@@ -190,7 +193,6 @@ impl Decoder {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         // The fields were made from the arrays, and each of those was padded to `rows` rows.
-        #[allow(clippy::expect_used)]
         RecordBatch::try_new_with_options(self.schema(), arrays, &options).expect("columns of one length and of their own types")
     }
 }
@@ -223,18 +225,4 @@ fn no_object(value: &[u8], mut scanner: Scanner<'_>) -> Fault {
     };
     let shown = lakefeed_core::shorten(value);
     Fault::record(format!("{found}, expected a JSON object; the value is `{shown}`"))
-}
-
-impl Growth {
-    /// Adds a column of a given type; a second one of the same name is ignored.
-    fn declare(&mut self, fields: &mut Fields, name: &str, kind: DeclaredType) {
-        if fields.has(name) {
-            return;
-        }
-        self.allow(true);
-        if let Ok(born) = self.next_born() {
-            fields.add(name, Column::declared(kind, born));
-        }
-        self.allow(false);
-    }
 }

@@ -8,6 +8,7 @@ use arrow_schema::Field;
 use crate::column::Column;
 use crate::fault::{Fault, Result};
 use crate::json::Scanner;
+use crate::schema::DeclaredType;
 
 /// Columns by name, in the order in which the names were first met.
 #[derive(Debug, Default)]
@@ -139,13 +140,16 @@ impl Fields {
         Ok(self.add(&name, Column::new()))
     }
 
-    /// Whether there is a column of this name, or of one that SQL takes for the same.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.by_folded_name.contains_key(&name.to_lowercase())
+    /// Adds a column of a given type. A second one of the same name, as SQL compares names, is ignored.
+    pub(crate) fn declare(&mut self, name: &str, kind: DeclaredType, growth: &mut Growth) {
+        if !self.by_folded_name.contains_key(&name.to_lowercase()) {
+            growth.born += 1;
+            growth.columns += 1;
+            self.add(name, Column::declared(kind, growth.born));
+        }
     }
 
-    /// Adds a column.
-    pub(crate) fn add(&mut self, name: &str, column: Column) -> usize {
+    fn add(&mut self, name: &str, column: Column) -> usize {
         let index = self.members.len();
         let plain = !name.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\');
         // No document has a NUL before a name, so this one is never met.

@@ -18,5 +18,3 @@ pub mod transforms;
 pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaConflict, Shape};
 pub use json_lines::write_json_lines;
 pub use schema::{DeclaredType, parse_declared};
-
-use fault::Fault;

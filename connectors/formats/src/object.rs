@@ -1,10 +1,10 @@
 //! Walks through objects and arrays and hands each value to its column.
 
 use crate::column::{Column, List};
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::fields::{Fields, Growth};
 use crate::json::Scanner;
-use crate::{Fault, number::Number};
+use crate::number::Number;
 
 /// How a value is written: plainly, or with its DynamoDB type around it.
 pub(crate) trait Syntax {

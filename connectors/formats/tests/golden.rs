@@ -123,6 +123,22 @@ fn depth_and_columns_are_bounded() {
 }
 
 #[test]
+fn no_depth_overflows_the_stack() {
+    for shape in [Shape::Plain, Shape::NewImage] {
+        let mut decoder = Decoder::new(DecoderOptions { shape, max_depth: usize::MAX, ..DecoderOptions::default() });
+        let plain = |levels: usize| format!("{{\"v\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        let typed = |levels: usize| {
+            let item = format!("{}{{\"NULL\":true}}{}", "{\"L\":[".repeat(levels), "]}".repeat(levels));
+            format!("{{\"eventName\":\"INSERT\",\"dynamodb\":{{\"NewImage\":{{\"v\":{item}}}}}}}")
+        };
+        let record = |levels| if shape == Shape::Plain { plain(levels) } else { typed(levels) };
+        let skipped = format!("{{\"x\":{},\"eventName\":\"REMOVE\",\"dynamodb\":{{}}}}", "[".repeat(100_000));
+        let decoded = decoder.decode(&decoder_records(&[Some(record(499)), Some(record(500)), Some(record(100_000)), Some(skipped)]));
+        assert_eq!((decoded.indices, decoded.rejected.len()), (vec![0], 3));
+    }
+}
+
+#[test]
 fn a_batch_may_have_no_rows_and_no_columns() {
     let mut decoder = Decoder::new(DecoderOptions::default());
     let decoded = decoder.decode(&decoder_records::<&str>(&[]));

@@ -97,6 +97,7 @@ impl<'a> SinkTask<'a> {
         }
         let durable = match self.sink.revoked(partitions, if lost { Duration::ZERO } else { deadline }) {
             Ok(durable) => durable,
+            Err(error) if error.kind() != ErrorKind::Retry => return Err(error),
             Err(error) => {
                 // Whoever gets the partitions starts from the committed offsets.
                 tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "Not everything could be published");

@@ -1,1 +1,179 @@
-//! Finds the tables of a lake.
+//! Finds the tables of a lake, as the AWS Glue crawler does, and gives the SQL that reads them. Pure: a listing in, SQL out.
+//!
+//! Each top folder of the lake that holds Parquet files at any depth is a table. Folders below it are partition columns: `key=value` gives
+//! `key`, a bare folder gives `partition_0`, `partition_1`, ... by its level. Objects with a path element that begins with `_` or `.` are
+//! left alone, as Athena does. Parquet files in the root itself, and `key=value` folders there, make one table named after the root.
+
+mod guess;
+mod sql;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use guess::Guess;
+use lakefeed_layout::{parse_element, table_name};
+
+/// The tables of a lake, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalog {
+    /// Sorted by name, which is unique.
+    pub tables: Vec<Table>,
+}
+
+/// A table: what was found, and how to read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Lower case, with nothing but letters, digits and `_`.
+    pub name: String,
+    /// The partition columns in the order of the path.
+    pub partition_columns: Vec<PartitionColumn>,
+    /// How many Parquet files it has.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+    /// How many folders hold files: the lake partitions.
+    pub partitions: u64,
+    source: sql::Source,
+}
+
+/// A column that comes from the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionColumn {
+    /// Lower case.
+    pub name: String,
+    /// `BIGINT` if all values are canonical integers, `DATE` if all are ISO dates, else `VARCHAR`.
+    pub sql_type: &'static str,
+}
+
+impl Catalog {
+    /// The tables under `root`, a directory or URL as DuckDB reads it, without a delimiter at its end. `objects` are paths below the root
+    /// and sizes in bytes; what is not a Parquet file is ignored.
+    pub fn find<P: AsRef<str>>(root: &str, objects: impl IntoIterator<Item = (P, u64)>) -> Self {
+        let mut folders: BTreeMap<String, Folder> = BTreeMap::new();
+        for (path, bytes) in objects {
+            let elements: Vec<&str> = path.as_ref().split('/').collect();
+            if elements.iter().any(|e| e.is_empty() || e.starts_with(['_', '.'])) {
+                continue;
+            }
+            let [dirs @ .., file] = elements.as_slice() else { continue };
+            if !file.ends_with(".parquet") {
+                continue;
+            }
+            let (top, dirs) = match dirs {
+                [first, rest @ ..] if parse_element(first).is_none() => (*first, rest),
+                root_table => ("", root_table),
+            };
+            folders.entry(top.to_owned()).or_default().add(dirs, bytes);
+        }
+        let mut taken = HashSet::new();
+        let mut tables: Vec<Table> =
+            folders.into_iter().map(|(top, folder)| folder.into_table(root, &top, unique_name(root, &top, &mut taken))).collect();
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { tables }
+    }
+}
+
+impl Table {
+    /// The query that reads the table: the columns of the files, then the partition columns. `path_column` is a name that no column of the
+    /// files has; with `filename` DuckDB skips files by their path.
+    pub fn select(&self, path_column: &str) -> String {
+        self.source.select(&self.partition_columns, path_column)
+    }
+}
+
+/// `text` as an SQL identifier.
+pub fn quote_identifier(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+/// `text` as an SQL string.
+pub fn quote_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// `text` as a DuckDB glob that matches nothing else.
+pub fn escape_glob(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '*' | '?' | '[' | '\\' => out.extend(['[', c, ']']),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// A level of a path: the key of `key=value` as it is written, or a bare folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Key(String),
+    Bare,
+}
+
+/// What is gathered of one table.
+#[derive(Debug, Default)]
+struct Folder {
+    files: u64,
+    bytes: u64,
+    partitions: BTreeSet<String>,
+    shapes: BTreeSet<Vec<Level>>,
+    /// By level and name, which is the order of the columns.
+    columns: BTreeMap<(usize, String), Guess>,
+}
+
+impl Folder {
+    fn add(&mut self, dirs: &[&str], bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+        if !self.partitions.insert(dirs.join("/")) {
+            return;
+        }
+        let mut shape = Vec::with_capacity(dirs.len());
+        for (level, dir) in dirs.iter().enumerate() {
+            let (name, value) = match (parse_element(dir), dir.split_once('=')) {
+                (Some((name, value)), Some((key, _))) => {
+                    shape.push(Level::Key(key.to_owned()));
+                    (name.to_lowercase(), value)
+                }
+                _ => {
+                    shape.push(Level::Bare);
+                    (format!("partition_{level}"), lakefeed_layout::decode_value(dir))
+                }
+            };
+            self.columns.entry((level, name)).or_default().add(&value);
+        }
+        self.shapes.insert(shape);
+    }
+
+    fn into_table(self, root: &str, top: &str, name: String) -> Table {
+        // The same key on another level is the same column.
+        let mut guesses: Vec<(String, Guess)> = Vec::new();
+        for ((_, column), guess) in self.columns {
+            match guesses.iter_mut().find(|(seen, _)| *seen == column) {
+                Some((_, all)) => all.merge(&guess),
+                None => guesses.push((column, guess)),
+            }
+        }
+        let partition_columns = guesses.iter().map(|(name, g)| PartitionColumn { name: name.clone(), sql_type: g.sql_type() }).collect();
+        let null_markers = guesses.iter().flat_map(|(_, g)| g.null_markers()).collect();
+        let source = sql::Source::new(root, top, self.shapes, null_markers);
+        Table { name, partition_columns, files: self.files, bytes: self.bytes, partitions: self.partitions.len() as u64, source }
+    }
+}
+
+/// The name of a table; one that is taken gets a suffix made of its folder, as the crawler gives it.
+fn unique_name(root: &str, top: &str, taken: &mut HashSet<String>) -> String {
+    let folder = if top.is_empty() { root.rsplit('/').find(|e| !e.is_empty()).unwrap_or("lake") } else { top };
+    let plain = table_name(folder);
+    let mut name = plain.clone();
+    let mut salt = 0_u32;
+    while !taken.insert(name.clone()) {
+        name = format!("{}_{:08x}", &plain[..plain.len().min(119)], fnv1a(folder, salt));
+        salt += 1;
+    }
+    name
+}
+
+/// The 32-bit FNV-1a hash: the same on every machine and in every release.
+fn fnv1a(text: &str, salt: u32) -> u32 {
+    text.bytes().fold(0x811c_9dc5 ^ salt, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
-use lakefeed_core::{Assignment, Batch, Budget, Clock, Config, ConfigError, Error, Result, Sink, SinkContext, TaskContext, TopicPartition};
+use lakefeed_core::{
+    Assignment, Batch, Budget, Clock, Config, ConfigError, Error, ErrorKind, Result, Sink, SinkContext, TaskContext, TopicPartition,
+};
 use lakefeed_store::Store;
 use tokio::sync::mpsc;
 
@@ -129,8 +131,11 @@ impl S3Sink {
                     idle &= writer.is_idle();
                 }
             }
-            if idle || Instant::now() >= deadline {
+            if idle {
                 return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::retry("the store did not take everything in time; the rest is read again from the committed offsets"));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -209,7 +214,13 @@ impl Sink for S3Sink {
             }
         }
         self.balance()?;
-        drained.map(|()| durable)
+        if let Err(error) = drained {
+            if error.kind() != ErrorKind::Retry {
+                return Err(error);
+            }
+            tracing::warn!(target: "lakefeed", error = %error.chain(), "Not everything is published");
+        }
+        Ok(durable)
     }
 }
 

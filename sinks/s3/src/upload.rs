@@ -25,10 +25,10 @@ const FOOTER_BYTES: u64 = 64 * 1024;
 
 /// The names of what travels with a file: in its user metadata on S3, and in the Parquet footer.
 pub(crate) mod names {
-    pub(crate) const FIRST: &str = "lakefeed.first-offset";
-    pub(crate) const LAST: &str = "lakefeed.last-offset";
-    pub(crate) const RECORDS: &str = "lakefeed.records";
-    pub(crate) const WRITER: &str = "lakefeed.writer";
+    pub(crate) const FIRST: &str = "lakefeed-first-offset";
+    pub(crate) const LAST: &str = "lakefeed-last-offset";
+    pub(crate) const RECORDS: &str = "lakefeed-records";
+    pub(crate) const WRITER: &str = "lakefeed-writer";
 }
 
 /// What is known of a file in the lake.

@@ -223,8 +223,8 @@ impl PartitionWriter {
         let Some(span) = self.ledger.close(lake) else { return Err(Error::fatal("a file without an entry in the ledger")) };
         let label = Label { span, writer: self.shared.incarnation.clone() };
         let mut pairs = label.pairs();
-        pairs.push(("lakefeed.topic", self.partition.topic.to_string()));
-        pairs.push(("lakefeed.partition", self.partition.partition.to_string()));
+        pairs.push(("lakefeed-topic", self.partition.topic.to_string()));
+        pairs.push(("lakefeed-partition", self.partition.partition.to_string()));
         let rest = file.finish(self.shared.settings.codec, &pairs)?;
         files.closed.push_back(ClosedFile { rest, label, upload: files.upload.take(), handed_over: false });
         self.publish(lake)

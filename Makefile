@@ -1,0 +1,46 @@
+# `make` lists the recipes. Everything is built in the release profile, once: the demo, the tests, the benchmarks, and for `make check`
+# the dependencies' C code too (the dev profile would compile librdkafka and zstd a second time).
+
+SHELL := /bin/bash
+CARGO ?= cargo
+ROWS ?= 200000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo demo-kafka stack test bench check fmt clean-demo
+
+help: ## list the recipes
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what building needs (the tests' servers too: scripts/setup.sh test)
+	@scripts/setup.sh build
+
+build: setup ## the binary, target/release/lakefeed
+	@$(CARGO) build --release
+
+demo: build ## the whole pipeline on an embedded cluster and a local lake (ROWS=200000)
+	@target/release/lakefeed demo --rows $(ROWS)
+
+demo-kafka: build ## the same on a real Kafka and MinIO, started for it
+	@scripts/setup.sh test
+	@tests/stack/run.sh scripts/demo-kafka.sh target/release/lakefeed --rows $(ROWS)
+
+stack: ## start Kafka and MinIO, print how to reach them, stop on Ctrl-C
+	@scripts/setup.sh test
+	@tests/stack/run.sh
+
+test: ## every test, on a real Kafka, a real MinIO and the real DuckDB
+	@scripts/setup.sh test
+	@tests/stack/run.sh $(CARGO) test --release --workspace --no-fail-fast
+
+bench: ## the figures, as a table
+	@scripts/setup.sh test
+	@tests/stack/run.sh $(CARGO) run --release --package lakefeed-bench
+
+check: setup ## formatting, lints as errors, documentation
+	@scripts/check.sh
+
+fmt: ## format the code
+	@$(CARGO) fmt --all
+
+clean-demo: ## remove the lake of `make demo`
+	@rm -rf demo
