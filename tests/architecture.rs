@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lakefeed-generate", &["core"]),
     ("lakefeed-dynamodb", &["core"]),
     ("lakefeed-s3", &["core", "layout", "store"]),
-    ("lakefeed-stdout", &["core"]),
+    ("lakefeed-stdout", &["core", "formats"]),
     ("lakefeed-catalog", &["core", "layout", "store"]),
     ("lakefeed-query", &["catalog", "core", "layout"]),
     ("lakefeed-report", &["core", "query"]),

@@ -20,7 +20,7 @@ fn the_demo_answers_right_twice_in_a_row() {
         }
         let start = text.find("The first readings").expect("the answers");
         let end = text.find("The lake stays in").expect("the next steps");
-        answers.push(text[start..end].to_owned());
+        answers.push(text[start..end].split_whitespace().map(rounded).collect::<Vec<_>>());
     }
     assert_eq!(answers[0], answers[1], "the second run starts clean");
     let count =
@@ -36,4 +36,9 @@ fn the_demo_leaves_a_folder_alone_that_is_not_its_own() {
     let output = run(&mut lakefeed(&["demo", "--dir", &dir.path().to_string_lossy()]), Duration::from_secs(60)).code(1);
     assert!(output.stderr.contains("not of an earlier demo"), "{}", output.stderr);
     assert!(dir.path().join("thesis.txt").exists());
+}
+
+/// A number without its last digits: sums of doubles depend on the order, and DuckDB adds on two threads.
+fn rounded(word: &str) -> String {
+    word.parse::<f64>().map_or_else(|_| word.to_owned(), |number| format!("{number:.9e}"))
 }

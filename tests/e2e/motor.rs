@@ -95,7 +95,10 @@ impl Motor {
     /// Asks the lake by `lakefeed sql`; CSV without its header.
     pub(crate) fn sql(&self, lake: &str, query: &str) -> Vec<String> {
         let query = query.replace("STREAM", &self.stream().replace(['.', '-'], "_"));
-        let answer = run(&mut lakefeed(&["sql", "--lake", lake, "--format", "csv", &query]), Duration::from_secs(120)).success();
+        let file = self.path("query.sql");
+        std::fs::write(&file, query).expect("written");
+        let arguments = ["sql", "--lake", lake, "--format", "csv", "-f", &file.to_string_lossy()];
+        let answer = run(&mut lakefeed(&arguments), Duration::from_secs(120)).success();
         answer.lines().skip(1).map(str::to_owned).collect()
     }
 

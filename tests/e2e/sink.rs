@@ -100,9 +100,9 @@ fn a_stock_configuration_writes_the_files_that_its_users_know() {
     let names =
         format!("SELECT DISTINCT parse_path(filename)[-2:] AS p FROM read_parquet('{lake}/**/*.parquet', filename = true) ORDER BY ALL");
     let names = run(&mut lakefeed(&["sql", "--lake", &lake, "--format", "csv", &names]), PATIENCE).success();
-    assert!(names.contains(&format!("[country=DE, {topic}+0+0000000000.snappy.parquet]")), "{names}");
-    assert!(names.contains(&format!("[country=DE, {topic}+0+0000000006.snappy.parquet]")), "{names}");
-    assert!(names.contains(&format!("[country=F%2FR, {topic}+0+0000000001.snappy.parquet]")), "{names}");
+    assert!(names.contains(&format!("['country=DE', {topic}+0+0000000000.snappy.parquet]")), "{names}");
+    assert!(names.contains(&format!("['country=DE', {topic}+0+0000000006.snappy.parquet]")), "{names}");
+    assert!(names.contains(&format!("['country=F%2FR', {topic}+0+0000000001.snappy.parquet]")), "{names}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Topics.
+//! Topics, and the offsets of groups.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::ClientSettings;
 use crate::error::{of_code, wrap};
@@ -97,11 +98,32 @@ fn create(settings: &ClientSettings, topic: &str, wanted: Option<i32>, configs: 
 /// `Retry`: no answer within `timeout`. `Config`: no such topic.
 pub fn log_ends(settings: &ClientSettings, topic: &str, timeout: Duration) -> Result<Vec<(TopicPartition, i64, i64)>> {
     let client = client(settings)?;
-    let count = partitions(&client, settings, topic, timeout)?
-        .ok_or_else(|| Error::config(format!("topic {topic} does not exist on Kafka at {}", settings.bootstrap())))?;
     let ends = |p| {
         let (low, high) = client.fetch_watermarks(topic, p, timeout).map_err(|e| unreachable(settings, timeout, e))?;
         Ok((TopicPartition::new(topic, p), low, high))
     };
-    (0..count).map(ends).collect()
+    (0..existing(&client, settings, topic, timeout)?).map(ends).collect()
+}
+
+/// For each partition of a topic the offset that a consumer group has committed; `None` where it has committed none. The group does not
+/// notice.
+///
+/// # Errors
+/// `Retry`: no answer within `timeout`. `Config`: no such topic.
+pub fn committed(settings: &ClientSettings, group: &str, topic: &str, timeout: Duration) -> Result<Vec<(TopicPartition, Option<i64>)>> {
+    let settings = settings.clone().set("group.id", group);
+    let client = client(&settings)?;
+    let mut list = TopicPartitionList::new();
+    for p in 0..existing(&client, &settings, topic, timeout)? {
+        list.add_partition(topic, p);
+    }
+    let list = client.committed_offsets(list, timeout).map_err(|e| unreachable(&settings, timeout, e))?;
+    let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+    Ok(list.elements().iter().map(|e| (TopicPartition::new(topic, e.partition()), offset(e.offset()))).collect())
+}
+
+/// The partitions of a topic that must be there.
+fn existing(client: &BaseConsumer, settings: &ClientSettings, topic: &str, timeout: Duration) -> Result<i32> {
+    let count = partitions(client, settings, topic, timeout)?;
+    count.ok_or_else(|| Error::config(format!("topic {topic} does not exist on Kafka at {}", settings.bootstrap())))
 }

@@ -112,7 +112,7 @@ impl Consumer {
         let reset = settings.get("auto.offset.reset").unwrap_or("earliest").to_owned();
         let settings = reader_settings(settings)
             .or("partition.assignment.strategy", "cooperative-sticky")
-            .or("topic.metadata.refresh.interval.ms", "30000");
+            .or("topic.metadata.refresh.interval.ms", "5000");
         let failed = |e| wrap(format!("can't read from Kafka at {}", settings.bootstrap()), e);
         let client: BaseConsumer<Context> = settings.native().create_with_context(Context::default()).map_err(failed)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -166,11 +166,8 @@ impl Consumer {
 
     fn client_error(&self, error: KafkaError) -> Result<()> {
         match error.rdkafka_error_code() {
-            Some(Code::PartitionEOF) => Ok(()),
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
-                tracing::warn!(target: "lakefeed", error = %error, "A subscribed topic does not exist yet");
-                Ok(())
-            }
+            // A subscribed topic that does not exist yet has been logged by the context; it is read when it comes.
+            Some(Code::PartitionEOF | Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(()),
             Some(code) if of_code(code) == ErrorKind::Retry => {
                 tracing::warn!(target: "lakefeed", error = %error, "Kafka client");
                 Ok(())

@@ -4,7 +4,7 @@
 //!   batches.
 //! * [`RangeReader`]: reads a part of one partition, outside of any group.
 //! * [`Producer`]: idempotent or transactional; takes an [`Output`](lakefeed_core::Output).
-//! * [`ensure_topic`], [`log_ends`]: administration.
+//! * [`ensure_topic`], [`log_ends`], [`committed`]: administration.
 //!
 //! Everything here blocks; a task calls it on its own thread.
 
@@ -16,7 +16,7 @@ mod producer;
 mod range;
 mod settings;
 
-pub use admin::{ensure_topic, log_ends, probe};
+pub use admin::{committed, ensure_topic, log_ends, probe};
 pub use consumer::{Consumer, Event};
 pub use producer::{Message, Producer};
 pub use range::RangeReader;

@@ -61,7 +61,7 @@ impl<'a> ProcessorTask<'a> {
             // Stable over restarts, so that a new incarnation ends the transaction of the one that crashed; not shared with other workers.
             let instance = store.instance(&env.context.incarnation)?;
             let id = format!("lakefeed-{}-{}-{instance}", env.connector.name, env.context.task);
-            settings = settings.or("transactional.id", &id).or("transaction.timeout.ms", "60000");
+            settings = settings.or("transactional.id", &id).or("transaction.timeout.ms", "60000").or("message.timeout.ms", "60000");
         }
         let producer = Producer::new(&settings)?;
         if transactional {
