@@ -30,12 +30,12 @@ impl OffsetFile {
         Ok(Arc::new(Self { path: path.to_owned(), connectors: Mutex::new(connectors) }))
     }
 
-    /// Stores a position and waits until it is on disk.
-    pub(crate) fn store(&self, connector: &str, position: &Position) -> Result<()> {
+    /// Stores positions and waits until they are on disk.
+    pub(crate) fn store(&self, connector: &str, positions: &[Position]) -> Result<()> {
         // Held while the file is written, so that files appear in the order of the changes. Poisoned it still holds whole entries.
         let mut connectors = self.connectors.lock().unwrap_or_else(|e| e.into_inner());
         let partitions = connectors.entry(connector.to_owned()).or_default();
-        partitions.insert(position.partition.clone(), position.offset.clone());
+        partitions.extend(positions.iter().map(|p| (p.partition.clone(), p.offset.clone())));
         let written = serde_json::to_vec_pretty(&*connectors).map_err(std::io::Error::from).and_then(|text| replace(&self.path, &text));
         written.map_err(|e| Error::retry(format!("can't write the source offsets to {}", self.path.display())).with_source(e))
     }
@@ -79,8 +79,8 @@ mod tests {
         let path = dir.path().join("deep/offsets.json");
         let file = OffsetFile::open(&path).expect("new");
         let position = |offset: &str| Position { partition: r#"{"fileName":"a"}"#.into(), offset: offset.into() };
-        file.store("c", &position(r#"{"offset":1}"#)).expect("stored");
-        file.store("c", &position(r#"{"offset":2}"#)).expect("stored");
+        file.store("c", &[position(r#"{"offset":1}"#)]).expect("stored");
+        file.store("c", &[position(r#"{"offset":2}"#)]).expect("stored");
         let again = OffsetFile::open(&path).expect("read");
         assert_eq!(again.of("c").get(r#"{"fileName":"a"}"#).as_deref(), Some(r#"{"offset":2}"#));
         assert_eq!(again.of("other").get(r#"{"fileName":"a"}"#), None);

@@ -187,10 +187,11 @@ impl<'a> ProcessorTask<'a> {
         }
         let Some(next) = records.next_offset() else { return Ok(true) };
         self.busy.mark(&self.env.stats);
-        TaskStats::add(&self.env.stats.records_in, records.len());
-        TaskStats::add(&self.env.stats.bytes_in, records.payload_bytes());
         self.process(&records, &partition)?;
         self.send()?;
+        // After the rows that they made: who has seen the records counted has seen their rows counted.
+        TaskStats::add(&self.env.stats.bytes_in, records.payload_bytes());
+        TaskStats::add(&self.env.stats.records_in, records.len());
         if let Some((offsets, _)) = &mut self.open {
             offsets.insert(partition, next);
         }

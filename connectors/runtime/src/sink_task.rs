@@ -117,7 +117,6 @@ impl<'a> SinkTask<'a> {
         }
         let Some(records) = records else { return Ok(false) };
         self.busy.mark(&self.env.stats);
-        TaskStats::add(&self.env.stats.records_in, records.len());
         TaskStats::add(&self.env.stats.bytes_in, records.payload_bytes());
         let options = || Decoder::new(self.env.connector.decoder_options());
         let decoder = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(options);
@@ -135,6 +134,8 @@ impl<'a> SinkTask<'a> {
             self.dead_letters.record(self.env, &records, &rejected)?;
         }
         self.seek(context.seeks)?;
+        // After the sink has them: who has seen the records counted knows that they are with the sink.
+        TaskStats::add(&self.env.stats.records_in, records.len());
         Ok(true)
     }
 

@@ -31,8 +31,8 @@ struct SourceTask<'a> {
     source: Box<dyn Source>,
     producer: Producer,
     dead_letters: DeadLetters,
-    /// The position after the last row that was sent and is not committed yet.
-    pending: Option<Position>,
+    /// For each source partition with rows that are sent and not committed the position after the last of them, in the order of their ends.
+    pending: Vec<Position>,
     topics: BTreeSet<String>,
     busy: BusyTime,
 }
@@ -41,7 +41,7 @@ impl<'a> SourceTask<'a> {
     fn open(env: &'a TaskEnv, offsets: Arc<OffsetFile>, source: Box<dyn Source>) -> Result<Self> {
         let producer = Producer::new(&env.producer_settings())?;
         let dead_letters = DeadLetters::open(env)?;
-        Ok(Self { env, offsets, source, producer, dead_letters, pending: None, topics: BTreeSet::new(), busy: BusyTime::new() })
+        Ok(Self { env, offsets, source, producer, dead_letters, pending: Vec::new(), topics: BTreeSet::new(), busy: BusyTime::new() })
     }
 
     fn run(&mut self) -> Result<()> {
@@ -79,7 +79,8 @@ impl<'a> SourceTask<'a> {
         TaskStats::add(&self.env.stats.rows_out, out.rows().len());
         TaskStats::add(&self.env.stats.bytes_out, out.bytes());
         if let Some(position) = out.position.take() {
-            self.pending = Some(position);
+            self.pending.retain(|p| p.partition != position.partition);
+            self.pending.push(position);
         }
         Ok(())
     }
@@ -100,12 +101,14 @@ impl<'a> SourceTask<'a> {
         Ok(())
     }
 
-    /// Waits for the acknowledgement of every row, then stores the position, then tells the source.
+    /// Waits for the acknowledgement of every row, then stores the positions, then tells the source.
     fn commit(&mut self) -> Result<()> {
         self.dead_letters.flush(self.env)?;
-        let Some(position) = self.pending.take() else { return Ok(()) };
-        let flushed = self.producer.flush(self.env.worker.flush_timeout());
-        let done = flushed.and_then(|()| self.offsets.store(&self.env.connector.name, &position));
-        done.and_then(|()| self.source.commit(&position))
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.producer.flush(self.env.worker.flush_timeout())?;
+        self.offsets.store(&self.env.connector.name, &self.pending)?;
+        self.pending.drain(..).try_for_each(|position| self.source.commit(&position))
     }
 }

@@ -64,7 +64,7 @@ impl TaskStats {
 
     /// The counters now.
     pub fn snapshot(&self) -> Snapshot {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let get = |counter: &AtomicU64| counter.load(Ordering::Acquire);
         Snapshot {
             records_in: get(&self.records_in),
             bytes_in: get(&self.bytes_in),
@@ -77,6 +77,6 @@ impl TaskStats {
     }
 
     pub(crate) fn add(counter: &AtomicU64, n: usize) {
-        counter.fetch_add(n as u64, Ordering::Relaxed);
+        counter.fetch_add(n as u64, Ordering::Release);
     }
 }

@@ -139,8 +139,7 @@ impl OpenFile {
     /// About how large the file would be if it were closed now.
     pub(crate) fn estimated_bytes(&self) -> u64 {
         let waiting = self.waiting_bytes as u64;
-        let waiting = if self.arrow_total == 0 { waiting } else { waiting.saturating_mul(self.encoded_total) / self.arrow_total };
-        self.encoded_total + waiting
+        self.encoded_total + waiting.saturating_mul(self.encoded_total).checked_div(self.arrow_total).unwrap_or(waiting)
     }
 
     /// Encodes the waiting rows as a row group.

@@ -13,11 +13,14 @@ use tokio::sync::mpsc;
 
 use crate::config::Settings;
 use crate::partitioner::Partitioner;
-use crate::upload::Report;
+use crate::upload::{Beside, Report};
 use crate::writer::{PartitionWriter, Rows, Shared};
 
 /// Reports that wait to be read; uploads wait with theirs when there are more.
 const REPORTS_MAX: usize = 1024;
+
+/// The longest that unfinished uploads have to clean up when the sink ends.
+const CLEAN_UP: Duration = Duration::from_secs(5);
 
 pub(crate) struct S3Sink {
     shared: Shared,
@@ -52,7 +55,13 @@ impl S3Sink {
         }
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let partitioner = Partitioner::new(settings.terms.clone(), settings.null_marker.clone(), settings.layout.clone());
-        let shared = Shared { settings: Arc::new(settings), store, incarnation: context.incarnation.clone(), reports: sender };
+        let shared = Shared {
+            settings: Arc::new(settings),
+            store,
+            incarnation: context.incarnation.clone(),
+            reports: sender,
+            beside: Beside::default(),
+        };
         Ok(Self {
             shared,
             partitioner,
@@ -186,6 +195,7 @@ impl Sink for S3Sink {
     }
 
     fn poll(&mut self, context: &mut SinkContext) -> Result<()> {
+        self.shared.beside.reap()?;
         self.take_reports(context)?;
         let now_ms = self.clock.now_ms();
         for writer in self.writers.values_mut() {
@@ -227,5 +237,9 @@ impl Sink for S3Sink {
 impl Drop for S3Sink {
     fn drop(&mut self) {
         self.budget.set(self.held, 0);
+        // Without owners uploads that are not complete clean up after themselves.
+        self.writers.clear();
+        self.reports.close();
+        self.shared.beside.join(CLEAN_UP);
     }
 }

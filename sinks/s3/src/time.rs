@@ -145,7 +145,7 @@ fn field(letter: char, count: usize, at: NaiveDateTime) -> String {
         'H' => number(hour.into()),
         'k' => number(if hour == 0 { 24 } else { hour }.into()),
         'K' => number((hour % 12).into()),
-        'h' => number(if hour % 12 == 0 { 12 } else { hour % 12 }.into()),
+        'h' => number(if hour.is_multiple_of(12) { 12 } else { hour % 12 }.into()),
         'm' => number(at.minute().into()),
         's' => number(at.second().into()),
         // Fractions of a second: the first digits, filled up with zeros.

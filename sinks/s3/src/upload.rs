@@ -4,16 +4,17 @@
 //! is told to the task through one bounded channel.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use lakefeed_core::{Error, ErrorKind, Result};
 use lakefeed_layout::KeyLayout;
 use lakefeed_store::{Part, Put, Store, Upload};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::ledger::{LakePartition, Span};
 
@@ -22,6 +23,41 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 const COMPLETE_ATTEMPTS: u32 = 8;
 /// Of a Parquet file's end: enough for the footers of most files in one request.
 const FOOTER_BYTES: u64 = 64 * 1024;
+
+/// The uploads and questions of a sink that run beside its task. It owns them: they are reaped while it works and joined at its end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beside(Arc<Mutex<JoinSet<()>>>);
+
+impl Beside {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.set().spawn_on(work, &Handle::current());
+    }
+
+    /// Held for a push or a pop only, never across an await.
+    fn set(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Forgets what has ended; a panic beside the task ends the task.
+    pub(crate) fn reap(&self) -> Result<()> {
+        while let Some(ended) = self.set().try_join_next() {
+            ended.map_err(|e| Error::fatal("an upload has ended unexpectedly").with_source(e))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything has ended by itself, at most `deadline`; the rest is ended.
+    pub(crate) fn join(&self, deadline: Duration) {
+        let mut set = std::mem::take(&mut *self.set());
+        let all = async {
+            let joined = async { while set.join_next().await.is_some() {} };
+            if tokio::time::timeout(deadline, joined).await.is_err() {
+                set.shutdown().await;
+            }
+        };
+        Handle::current().block_on(all);
+    }
+}
 
 /// The names of what travels with a file: in its user metadata on S3, and in the Parquet footer.
 pub(crate) mod names {
@@ -106,17 +142,16 @@ enum Command {
 pub(crate) struct Uploading {
     commands: mpsc::Sender<Command>,
     in_flight: Arc<AtomicUsize>,
-    _task: JoinHandle<()>,
 }
 
 impl Uploading {
     /// Starts with the first part or, for a file that goes in one request, with [`Uploading::finish`].
-    pub(crate) fn start(store: Store, key: String, first_wait_ms: u64, address: Address) -> Self {
+    pub(crate) fn start(beside: &Beside, store: Store, key: String, first_wait_ms: u64, address: Address) -> Self {
         let (commands, receiver) = mpsc::channel(1);
         let in_flight = Arc::new(AtomicUsize::new(0));
         let transfer = Transfer { store, key, first_wait: Duration::from_millis(first_wait_ms), in_flight: Arc::clone(&in_flight) };
-        let task = tokio::runtime::Handle::current().spawn(transfer.run(receiver, address));
-        Self { commands, in_flight, _task: task }
+        beside.spawn(transfer.run(receiver, address));
+        Self { commands, in_flight }
     }
 
     /// Hands over a part; gives it back while another one waits.
@@ -329,7 +364,7 @@ fn warn(what: &str, error: &Error, wait: Duration) {
 }
 
 /// Asks the store how far a lake partition is covered by files of a Kafka partition (rule 6).
-pub(crate) fn look_up(store: Store, prefix: String, first_wait_ms: u64, address: Address) -> JoinHandle<()> {
+pub(crate) fn look_up(beside: &Beside, store: Store, prefix: String, first_wait_ms: u64, address: Address) {
     let ask = async move {
         let mut wait = Duration::from_millis(first_wait_ms);
         loop {
@@ -346,7 +381,7 @@ pub(crate) fn look_up(store: Store, prefix: String, first_wait_ms: u64, address:
             return address.report(outcome).await;
         }
     };
-    tokio::runtime::Handle::current().spawn(ask)
+    beside.spawn(ask);
 }
 
 /// The last offset of the newest file under a prefix; -1 if there is none.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::config::Settings;
 use crate::file::OpenFile;
 use crate::ledger::{LakePartition, Ledger, Span};
-use crate::upload::{Address, Label, Outcome, Report, Uploading, look_up};
+use crate::upload::{Address, Beside, Label, Outcome, Report, Uploading, look_up};
 
 /// Lake partitions without work that are remembered.
 const IDLE_LAKES_MAX: usize = 10_000;
@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) incarnation: String,
     pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) beside: Beside,
 }
 
 /// Rows of one lake partition with what must be known of each.
@@ -138,8 +139,7 @@ impl PartitionWriter {
         for lake in self.ledger.lookups() {
             let layout = &self.shared.settings.layout;
             let prefix = layout.prefix(&self.partition.topic, &lake, self.partition.partition);
-            // The task ends with its answer, or when nobody waits for one.
-            drop(look_up(self.shared.store.clone(), prefix, self.shared.settings.retry_backoff_ms, self.address(&lake)));
+            look_up(&self.shared.beside, self.shared.store.clone(), prefix, self.shared.settings.retry_backoff_ms, self.address(&lake));
         }
     }
 
@@ -152,7 +152,7 @@ impl PartitionWriter {
         let mut rows = rows.above(covered);
         self.skipped += (before - rows.offsets.len()) as u64;
         while !rows.offsets.is_empty() {
-            self.make_room(lake, &rows, now_ms)?;
+            self.make_room(lake, &rows)?;
             let files = self.lakes.entry(Arc::clone(lake)).or_default();
             let file = files.open.get_or_insert_with(|| OpenFile::new(rows.rows.schema(), now_ms, rows.events[0]));
             let fits = fitting(file, &rows.events, &self.shared.settings);
@@ -175,7 +175,7 @@ impl PartitionWriter {
     }
 
     /// Closes the open file if the first row can't join it.
-    fn make_room(&mut self, lake: &LakePartition, rows: &Rows, _now_ms: i64) -> Result<()> {
+    fn make_room(&mut self, lake: &LakePartition, rows: &Rows) -> Result<()> {
         let Some(file) = self.lakes.get(lake).and_then(|files| files.open.as_ref()) else { return Ok(()) };
         let full = fitting(file, &rows.events, &self.shared.settings) == 0;
         if full || !file.takes(rows.rows.schema_ref()) { self.close(lake) } else { Ok(()) }
@@ -196,24 +196,20 @@ impl PartitionWriter {
     /// Sends encoded bytes of the open file as soon as they make a part.
     fn send_parts(&mut self, lake: &LakePartition) -> Result<()> {
         let part_bytes = self.shared.settings.part_bytes;
-        let first = self.first_of(lake);
+        let first = self.ledger.open_first(lake);
         let address = self.address(lake);
         let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
         let Some(file) = files.open.as_ref().filter(|f| f.encoded_bytes() >= part_bytes) else { return Ok(()) };
         let shared = &self.shared;
         let key = || key(shared, &self.partition, lake, first.unwrap_or_default());
-        let upload =
-            files.upload.get_or_insert_with(|| Uploading::start(shared.store.clone(), key(), shared.settings.retry_backoff_ms, address));
+        let upload = files.upload.get_or_insert_with(|| {
+            Uploading::start(&shared.beside, shared.store.clone(), key(), shared.settings.retry_backoff_ms, address)
+        });
         if upload.is_free() {
             // It is free, and this is the only sender: the part is taken.
             upload.part(file.take_encoded()).map_err(|_| Error::fatal("an upload has ended before its file"))?;
         }
         Ok(())
-    }
-
-    /// The first offset of the open file.
-    fn first_of(&self, lake: &LakePartition) -> Option<i64> {
-        self.ledger.open_first(lake)
     }
 
     /// Closes the open file of a lake partition.
@@ -242,8 +238,9 @@ impl PartitionWriter {
         self.ledger.publish(lake);
         let shared = &self.shared;
         let key = || key(shared, &self.partition, lake, file.label.span.first);
-        let upload =
-            file.upload.get_or_insert_with(|| Uploading::start(shared.store.clone(), key(), shared.settings.retry_backoff_ms, address));
+        let upload = file.upload.get_or_insert_with(|| {
+            Uploading::start(&shared.beside, shared.store.clone(), key(), shared.settings.retry_backoff_ms, address)
+        });
         match upload.finish(std::mem::take(&mut file.rest), file.label.clone()) {
             Ok(()) => file.handed_over = true,
             Err(rest) => file.rest = rest,

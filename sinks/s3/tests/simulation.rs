@@ -181,10 +181,11 @@ impl Writer {
     fn conflict(&mut self, world: &mut World, random: &mut Random) {
         self.leave_ghosts(world, random);
         self.position = self.ledger.restart();
-        for held in [&mut self.aside, &mut self.open] {
-            held.clear();
-        }
-        (self.closed.clear(), self.under_way.clear(), self.asked.clear());
+        self.aside.clear();
+        self.open.clear();
+        self.closed.clear();
+        self.under_way.clear();
+        self.asked.clear();
     }
 
     /// Requests under way may still take effect after their writer has given up.
