@@ -77,10 +77,16 @@ impl Motor {
         format!("{}.stream", self.table)
     }
 
-    /// The demo's own connector files with the variables of this pipeline.
+    /// A worker with the demo's own connector files and the variables of this pipeline.
     pub(crate) fn worker(&self, files: &[&str]) -> Process {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("connectors/config");
-        let paths: Vec<String> = files.iter().map(|file| root.join(file).to_string_lossy().into_owned()).collect();
+        let mut paths: Vec<String> = files.iter().map(|file| root.join(file).to_string_lossy().into_owned()).collect();
+        // The shipped worker file, but a killed worker is missed by its group after 6 s and not after 45.
+        let worker =
+            std::fs::read_to_string(root.join("worker.properties")).expect("the worker file") + "\nconsumer.session.timeout.ms=6000\n";
+        let place = self.path("worker.properties");
+        std::fs::write(&place, worker).expect("written");
+        paths.insert(0, place.to_string_lossy().into_owned());
         let arguments: Vec<&str> = std::iter::once("connect").chain(paths.iter().map(String::as_str)).collect();
         let mut command = lakefeed(&arguments);
         command

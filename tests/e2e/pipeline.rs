@@ -7,7 +7,7 @@ use lakefeed_kit::{kafka, wait_until};
 use crate::motor::Motor;
 
 const PATIENCE: Duration = Duration::from_secs(180);
-const FILES: &[&str] = &["worker.properties", "motor-csv-source.properties", "motor-dynamodb.properties", "motor-lake-s3.properties"];
+const FILES: &[&str] = &["motor-csv-source.properties", "motor-dynamodb.properties", "motor-lake-s3.properties"];
 
 #[test]
 fn the_demos_files_give_the_same_answers_on_kafka_and_minio() {

@@ -11,11 +11,11 @@ use crate::motor::lakefeed;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn connect(dir: &Path, connector: &str) -> Process {
+pub(crate) fn connect(dir: &Path, connector: &str) -> Process {
     let worker = dir.join("worker.properties");
     let home = dir.display();
     let text = format!(
-        "bootstrap.servers={}\noffset.storage.file.filename={home}/offsets\nstate.dir={home}/state\noffset.flush.interval.ms=200\n",
+        "bootstrap.servers={}\noffset.storage.file.filename={home}/offsets\nstate.dir={home}/state\noffset.flush.interval.ms=200\nconsumer.session.timeout.ms=6000\n",
         kafka().bootstrap
     );
     fs::write(&worker, text).expect("written");
@@ -25,7 +25,7 @@ fn connect(dir: &Path, connector: &str) -> Process {
 }
 
 /// Sends lines `key|value` by the console producer; an empty value text `NULL` is a tombstone.
-fn produce(topic: &str, lines: &[String]) {
+pub(crate) fn produce(topic: &str, lines: &[String]) {
     let dir = tempfile::tempdir().expect("temporary folder");
     let csv = dir.path().join("lines.txt");
     fs::write(&csv, lines.join("\n") + "\n").expect("written");
