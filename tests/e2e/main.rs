@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod demo;
+mod faults;
 mod motor;
 mod pipeline;
 mod processor;

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use lakefeed_core::{Error, Output, Result, TopicPartition};
+use lakefeed_core::{Clock, Error, Output, Result, SystemClock, TopicPartition};
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
@@ -93,11 +93,13 @@ impl Producer {
     /// # Errors
     /// `Retry`: the brokers did not take an earlier row in time. `Config`: a row can't be sent as it is (too large, no such right).
     pub fn send(&self, out: &Output) -> Result<()> {
+        // One look at the clock for all rows, not one for each.
+        let now_ms = SystemClock.now_ms();
         for row in out.rows() {
             let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(out.topic(row));
             record.key = out.key(row);
             record.payload = out.value(row);
-            record.timestamp = row.timestamp_ms;
+            record.timestamp = Some(row.timestamp_ms.unwrap_or(now_ms));
             self.enqueue(record)?;
         }
         self.client.poll(Duration::ZERO);

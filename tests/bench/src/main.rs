@@ -23,11 +23,12 @@ use crate::steps::{Bench, Figure};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "\
-lakefeed-bench [--rows N] [--runs N] [--only STEP,...] [--lakefeed PATH]
+lakefeed-bench [--rows N] [--runs N] [--only STEP,...] [--set KEY=VALUE] [--lakefeed PATH]
 
   --rows N          motor rows of each step (default 1000000)
   --runs N          runs of each step, of which the medians are shown (default 1)
   --only STEP,...   csv, processor, sink (the change stream to Parquet), sink-json (plain JSON to Parquet); what a step reads is made
+  --set KEY=VALUE   a key of the connectors, beside or in the place of what their files say; may be repeated
   --lakefeed PATH   the binary to measure; default: the one beside this program, which cargo brings up to date
 
 KAFKA_BOOTSTRAP and S3_ENDPOINT name running servers; otherwise both are started.
@@ -42,13 +43,14 @@ struct Args {
     rows: u64,
     runs: usize,
     only: Vec<String>,
+    set: Vec<(String, String)>,
     lakefeed: Option<PathBuf>,
 }
 
 impl Args {
     /// `None`: help was asked for.
     fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut args = Self { rows: 1_000_000, runs: 1, only: Vec::new(), lakefeed: None };
+        let mut args = Self { rows: 1_000_000, runs: 1, only: Vec::new(), set: Vec::new(), lakefeed: None };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             let number = |text: String| text.parse().ok().filter(|n| *n > 0).ok_or(format!("'{text}': expected a whole number above 0"));
@@ -56,6 +58,10 @@ impl Args {
                 "--rows" => args.rows = number(value()?)?,
                 "--runs" => args.runs = number(value()?)? as usize,
                 "--only" => args.only = value()?.split(',').map(str::to_owned).collect(),
+                "--set" => match value()?.split_once('=') {
+                    Some((key, value)) => args.set.push((key.to_owned(), value.to_owned())),
+                    None => return Err("--set: expected KEY=VALUE".to_owned()),
+                },
                 "--lakefeed" => args.lakefeed = Some(value()?.into()),
                 "-h" | "--help" => return Ok(None),
                 _ => return Err(format!("unknown argument '{word}'")),
@@ -99,7 +105,7 @@ fn show(text: &str) -> Result<()> {
 fn bench(args: &Args) -> Result<()> {
     let lakefeed = args.lakefeed.clone().map_or_else(build, Ok)?;
     show(&machine(&lakefeed))?;
-    let bench = Bench::open(lakefeed, args.rows)?;
+    let bench = Bench::open(lakefeed, args.rows, args.set.clone())?;
     let figures = measure(&bench, args);
     bench.close();
     show(&table(&mut figures?))

@@ -63,19 +63,20 @@ pub(crate) struct Bench {
     folder: tempfile::TempDir,
     csv: PathBuf,
     rows: u64,
+    set: Vec<(String, String)>,
     names: Cell<u32>,
 }
 
 impl Bench {
     /// Finds or starts the servers and makes the CSV file.
-    pub(crate) fn open(lakefeed: PathBuf, rows: u64) -> Result<Self> {
+    pub(crate) fn open(lakefeed: PathBuf, rows: u64, set: Vec<(String, String)>) -> Result<Self> {
         let folder = tempfile::tempdir().map_err(|e| Error::fatal("can't make a temporary folder").with_source(e))?;
         let csv = folder.path().join("motor.csv");
         let (kafka, minio) = (kafka(), minio());
         let settings = ClientSettings::new(&kafka.bootstrap);
         let (base, bucket) = (unique("bench"), minio.bucket());
         run(Command::new(&lakefeed).args(["generate", "pmsm", "--rows", &rows.to_string(), "-o"]).arg(&csv), LIMIT).success();
-        Ok(Self { lakefeed, kafka, minio, settings, base, bucket, folder, csv, rows, names: Cell::new(0) })
+        Ok(Self { lakefeed, kafka, minio, settings, base, bucket, folder, csv, rows, set, names: Cell::new(0) })
     }
 
     /// A name that has not been used.
@@ -141,7 +142,9 @@ impl Bench {
         fs::create_dir(&home).map_err(|e| Error::fatal("can't make a folder").with_source(e))?;
         // Offsets are committed more often than every 5 s, so that the end is seen soon.
         let worker = edited("worker.properties", &home, &[("offset.flush.interval.ms", Some("500"))])?;
-        let connector = edited(file, &home, &[&[("name", Some(name.as_str()))], keys].concat())?;
+        let set = self.set.iter().map(|(key, value)| (key.as_str(), Some(value.as_str())));
+        let keys: Vec<Setting<'_>> = [("name", Some(name.as_str()))].into_iter().chain(keys.iter().copied()).chain(set).collect();
+        let connector = edited(file, &home, &keys)?;
         let ends = floors::ends(&self.settings, topic)?;
         let mut command = Command::new(&self.lakefeed);
         command.arg("connect").args([worker, connector]);
