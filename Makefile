@@ -34,7 +34,8 @@ test: ## every test, on a real Kafka, a real MinIO and the real DuckDB
 
 bench: ## the figures, as a table
 	@scripts/setup.sh test
-	@tests/stack/run.sh $(CARGO) run --release --package lakefeed-bench
+	@$(CARGO) build --release --workspace --all-targets
+	@tests/stack/run.sh target/release/lakefeed-bench
 
 check: setup ## formatting, lints as errors, documentation
 	@scripts/check.sh

@@ -82,7 +82,7 @@ impl ConsumerContext for Context {
 
 /// A member of a consumer group, which reads `read_committed` and commits only what it is told to.
 ///
-/// Memory: librdkafka keeps at most `queued.max.messages.kbytes` per partition ahead of the reader (4 MiB unless set otherwise).
+/// Memory: librdkafka keeps at most `queued.max.messages.kbytes` per partition ahead of the reader (2 MiB unless set otherwise).
 #[derive(Debug)]
 pub struct Consumer {
     // Declared before the client: the queues must be gone when the client is destroyed.
@@ -344,9 +344,9 @@ pub(crate) fn reader_settings(settings: &ClientSettings) -> ClientSettings {
         .set("auto.offset.reset", "error")
         .or("isolation.level", "read_committed")
         .or("queued.min.messages", "1000000")
-        .or("queued.max.messages.kbytes", "4096")
-        .or("fetch.message.max.bytes", "1048576")
-        .or("fetch.max.bytes", "16777216")
+        .or("queued.max.messages.kbytes", "2048")
+        .or("fetch.message.max.bytes", "524288")
+        .or("fetch.max.bytes", "8388608")
         .or("fetch.queue.backoff.ms", "2")
         .or("check.crcs", "false")
         .or("reconnect.backoff.max.ms", "2000")

@@ -11,6 +11,8 @@ pub(crate) fn wrap(message: impl Into<String>, cause: KafkaError) -> Error {
 fn kind(cause: &KafkaError) -> ErrorKind {
     match cause {
         KafkaError::ClientConfig(..) | KafkaError::Subscription(_) => ErrorKind::Config,
+        // The partition is not being fetched at this moment; the task starts over from its committed offsets.
+        KafkaError::Seek(_) => ErrorKind::Retry,
         KafkaError::Transaction(inner) if inner.is_retriable() || inner.txn_requires_abort() => ErrorKind::Retry,
         _ => cause.rdkafka_error_code().map_or(ErrorKind::Fatal, of_code),
     }

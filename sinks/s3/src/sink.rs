@@ -29,7 +29,6 @@ pub(crate) struct S3Sink {
     writers: HashMap<TopicPartition, PartitionWriter>,
     /// The partition behind the index of a report.
     indices: Vec<TopicPartition>,
-    epoch: u64,
     clock: Arc<dyn Clock>,
     budget: Arc<Budget>,
     /// What the budget was told last.
@@ -61,6 +60,7 @@ impl S3Sink {
             incarnation: context.incarnation.clone(),
             reports: sender,
             beside: Beside::default(),
+            epochs: Arc::default(),
         };
         Ok(Self {
             shared,
@@ -68,7 +68,6 @@ impl S3Sink {
             reports,
             writers: HashMap::new(),
             indices: Vec::new(),
-            epoch: 0,
             clock: Arc::clone(&context.clock),
             budget: Arc::clone(&context.budget),
             held: 0,
@@ -99,7 +98,6 @@ impl S3Sink {
                 continue;
             }
             if let Some(position) = writer.report(report, now_ms)? {
-                self.epoch = self.epoch.max(writer.epoch());
                 context.seek(writer.partition.clone(), position);
             }
         }
@@ -154,13 +152,12 @@ impl S3Sink {
 impl Sink for S3Sink {
     fn assigned(&mut self, partitions: &[Assignment]) -> Result<()> {
         for assignment in partitions {
-            self.epoch += 1;
             let partition = assignment.partition.clone();
             let index = self.indices.iter().position(|p| *p == partition).unwrap_or_else(|| {
                 self.indices.push(partition.clone());
                 self.indices.len() - 1
             });
-            let writer = PartitionWriter::new(partition.clone(), assignment.position, index, self.epoch << 32, self.shared.clone());
+            let writer = PartitionWriter::new(partition.clone(), assignment.position, index, self.shared.clone());
             self.writers.insert(partition, writer);
         }
         Ok(())

@@ -13,12 +13,14 @@ use lakefeed_core::{Error, ErrorKind, Result};
 use lakefeed_layout::KeyLayout;
 use lakefeed_store::{Part, Put, Store, Upload};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use crate::ledger::{LakePartition, Span};
 
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Requests to the store that one sink has under way at once.
+const REQUESTS_MAX: usize = 64;
 /// How often the end of a multipart upload is asked for; the store may have lost it.
 const COMPLETE_ATTEMPTS: u32 = 8;
 /// Of a Parquet file's end: enough for the footers of most files in one request.
@@ -26,7 +28,27 @@ const FOOTER_BYTES: u64 = 64 * 1024;
 
 /// The uploads and questions of a sink that run beside its task. It owns them: they are reaped while it works and joined at its end.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Beside(Arc<Mutex<JoinSet<()>>>);
+pub(crate) struct Beside {
+    set: Arc<Mutex<JoinSet<()>>>,
+    requests: Requests,
+}
+
+/// A bound for requests that are under way at once: connections, memory of the client.
+#[derive(Debug, Clone)]
+struct Requests(Arc<Semaphore>);
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(REQUESTS_MAX)))
+    }
+}
+
+impl Requests {
+    /// A place; held for one request, not for the wait before the next. `None` never comes: the semaphore is not closed.
+    async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.acquire().await.ok()
+    }
+}
 
 impl Beside {
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -35,7 +57,7 @@ impl Beside {
 
     /// Held for a push or a pop only, never across an await.
     fn set(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+        self.set.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Forgets what has ended; a panic beside the task ends the task.
@@ -149,7 +171,14 @@ impl Uploading {
     pub(crate) fn start(beside: &Beside, store: Store, key: String, first_wait_ms: u64, address: Address) -> Self {
         let (commands, receiver) = mpsc::channel(1);
         let in_flight = Arc::new(AtomicUsize::new(0));
-        let transfer = Transfer { store, key, first_wait: Duration::from_millis(first_wait_ms), in_flight: Arc::clone(&in_flight) };
+        let transfer = Transfer {
+            store,
+            key,
+            first_wait: Duration::from_millis(first_wait_ms),
+            in_flight: Arc::clone(&in_flight),
+            requests: beside.requests.clone(),
+            reports: address.reports.clone(),
+        };
         beside.spawn(transfer.run(receiver, address));
         Self { commands, in_flight }
     }
@@ -194,7 +223,10 @@ macro_rules! again {
     ($transfer:expr, $owner:expr, $request:expr) => {{
         let mut wait = $transfer.first_wait;
         loop {
-            match $request {
+            let place = $transfer.requests.place().await;
+            let answer = $request;
+            drop(place);
+            match answer {
                 Ok(value) => break Ok(Some(value)),
                 Err(error) => match $transfer.patience(error, &mut wait, $owner).await {
                     Ok(true) => {}
@@ -212,6 +244,8 @@ struct Transfer {
     key: String,
     first_wait: Duration,
     in_flight: Arc<AtomicUsize>,
+    requests: Requests,
+    reports: mpsc::Sender<Report>,
 }
 
 impl Transfer {
@@ -353,7 +387,11 @@ impl Transfer {
             return Ok(false);
         }
         warn(&self.store.url(&self.key), &error, *wait);
-        tokio::time::sleep(*wait).await;
+        tokio::select! {
+            () = tokio::time::sleep(*wait) => {}
+            // The sink has ended.
+            () = self.reports.closed() => return Ok(false),
+        }
         *wait = (*wait * 2).min(RETRY_MAX);
         Ok(true)
     }
@@ -365,14 +403,21 @@ fn warn(what: &str, error: &Error, wait: Duration) {
 
 /// Asks the store how far a lake partition is covered by files of a Kafka partition (rule 6).
 pub(crate) fn look_up(beside: &Beside, store: Store, prefix: String, first_wait_ms: u64, address: Address) {
+    let requests = beside.requests.clone();
     let ask = async move {
         let mut wait = Duration::from_millis(first_wait_ms);
         loop {
-            let outcome = match newest(&store, &prefix).await {
+            let place = requests.place().await;
+            let answer = newest(&store, &prefix).await;
+            drop(place);
+            let outcome = match answer {
                 Ok(last) => Outcome::Covered(last),
                 Err(error) if error.kind() == ErrorKind::Retry && !address.reports.is_closed() => {
                     warn(&store.url(&prefix), &error, wait);
-                    tokio::time::sleep(wait).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = address.reports.closed() => return,
+                    }
                     wait = (wait * 2).min(RETRY_MAX);
                     continue;
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::{RecordBatch, UInt32Array};
 use bytes::Bytes;
@@ -25,6 +26,14 @@ pub(crate) struct Shared {
     pub(crate) incarnation: String,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) beside: Beside,
+    /// The last epoch that was given out; none is given twice.
+    pub(crate) epochs: Arc<AtomicU64>,
+}
+
+impl Shared {
+    fn next_epoch(&self) -> u64 {
+        self.epochs.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }
 
 /// Rows of one lake partition with what must be known of each.
@@ -109,7 +118,8 @@ pub(crate) struct PartitionWriter {
 }
 
 impl PartitionWriter {
-    pub(crate) fn new(partition: TopicPartition, position: i64, index: usize, epoch: u64, shared: Shared) -> Self {
+    pub(crate) fn new(partition: TopicPartition, position: i64, index: usize, shared: Shared) -> Self {
+        let epoch = shared.next_epoch();
         Self { partition, index, epoch, ledger: Ledger::new(position), lakes: HashMap::new(), shared, skipped: 0 }
     }
 
@@ -280,7 +290,7 @@ impl PartitionWriter {
     /// Drops what is not published; uploads that were begun are given up.
     fn restart(&mut self) -> i64 {
         self.lakes.clear();
-        self.epoch += 1;
+        self.epoch = self.shared.next_epoch();
         self.ledger.restart()
     }
 

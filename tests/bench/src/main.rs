@@ -106,9 +106,7 @@ fn bench(args: &Args) -> Result<()> {
     let lakefeed = args.lakefeed.clone().map_or_else(build, Ok)?;
     show(&machine(&lakefeed))?;
     let bench = Bench::open(lakefeed, args.rows, args.set.clone())?;
-    let figures = measure(&bench, args);
-    bench.close();
-    show(&table(&mut figures?))
+    show(&table(&mut measure(&bench, args)?))
 }
 
 /// The binary beside this program. Under `cargo run` it is brought up to date: cargo builds only what it was asked to run.

@@ -6,16 +6,16 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, Result};
 use lakefeed_formats::Shape;
 use lakefeed_kafka::{ClientSettings, committed};
-use lakefeed_kit::{Kafka, Minio, kafka, minio, run, unique};
+use lakefeed_kit::{Kafka, Minio, Process, kafka, minio, run, unique};
 
 use crate::floors::{self, Rate};
-use crate::process::{Measured, Usage};
+use crate::process::{Usage, watch};
 
 /// Of each topic.
 pub(crate) const PARTITIONS: u64 = 4;
@@ -92,10 +92,11 @@ impl Bench {
         command.args(["produce", "csv"]).arg(&self.csv).args(["--topic", &topic, "--key", "id"]);
         command.args(["--bootstrap-servers", &self.kafka.bootstrap, "--partitions", &PARTITIONS.to_string()]);
         let start = Instant::now();
-        let (usage, log) = Measured::spawn(&mut command, self.folder.path().join("csv.log"))?.end(LIMIT)?;
+        let mut process = Process::spawn(&mut command, self.folder.path().join(&topic));
+        let usage = ended(watch(process.id()))?;
         let wall_s = start.elapsed().as_secs_f64();
-        if !log.contains(&format!("{} rows,", self.rows)) {
-            return Err(Error::fatal(format!("not every row was sent: {log}")));
+        if !process.wait(PATIENCE).success() || !process.log().contains(&format!("{} rows,", self.rows)) {
+            return Err(Error::fatal(format!("not every row was sent: {process}")));
         }
         let ready = floors::sample(&self.settings, &topic)?;
         let floor = floors::split_and_produce(&self.settings, &self.csv, &ready, &self.name("floor"))?;
@@ -151,20 +152,25 @@ impl Bench {
         command.env("KAFKA_BOOTSTRAP", &self.kafka.bootstrap).env("LAKEFEED_HOME", &home).env("NO_COLOR", "1");
         command.env("S3_ENDPOINT", &self.minio.endpoint).env("S3_BUCKET", &self.bucket).envs(self.minio.environment());
         let (start, group) = (Instant::now(), format!("connect-{name}"));
-        let process = Measured::spawn(&mut command, home.join("log"))?;
+        let mut process = Process::spawn(&mut command, home.join("log"));
+        let cost = watch(process.id());
         loop {
             let committed = committed(&self.settings, &group, topic, PATIENCE)?;
             if ends.iter().all(|(p, end)| *end == 0 || committed.iter().any(|(q, offset)| p == q && *offset >= Some(*end))) {
                 break;
             }
-            if process.has_ended() || start.elapsed() > LIMIT {
-                return Err(process.failure("did not get to the end of the topic"));
+            if cost.is_finished() || start.elapsed() > LIMIT {
+                return Err(Error::fatal(format!("the worker did not get to the end of the topic: {process}")));
             }
             thread::sleep(Duration::from_millis(200));
         }
         let wall_s = start.elapsed().as_secs_f64();
-        process.terminate();
-        Ok((wall_s, process.end(PATIENCE)?.0))
+        process.signal("TERM");
+        let usage = ended(cost)?;
+        if !process.wait(PATIENCE).success() {
+            return Err(Error::fatal(format!("the worker has failed: {process}")));
+        }
+        Ok((wall_s, usage))
     }
 
     /// Bytes of the whole topic by those of some of its records.
@@ -199,12 +205,19 @@ impl Bench {
         let counts: Vec<u64> = counts.filter_map(|line| line.rsplit_once(' ')?.1.trim().parse().ok()).collect();
         (!counts.is_empty()).then(|| counts.iter().sum())
     }
+}
 
+impl Drop for Bench {
     /// Removes the topics. The bucket stays.
-    pub(crate) fn close(&self) {
+    fn drop(&mut self) {
         // What is left over does no harm.
         let _ = self.kafka.tool("topics", &["--delete", "--topic", &format!("{}.*", self.base)]);
     }
+}
+
+/// What a watched process took, once it has ended.
+fn ended(watch: JoinHandle<Result<Usage>>) -> Result<Usage> {
+    watch.join().map_err(|_| Error::fatal("the thread that watches a process panicked"))?
 }
 
 /// A key and its value; without one the key is to be missing, with all that belongs to it, as `transforms.image.type` to `transforms`.
