@@ -421,8 +421,10 @@ fn records_that_were_deleted_are_counted_and_reading_goes_on() {
     wait_until("the offsets at the end again", PATIENCE, || committed(&scene) == 22_000);
     stop(&mut worker);
     assert!(worker.log().contains("Records were in the lake already") && worker.log().contains("records=1000"), "{worker}");
+    // What the frozen worker had fetched before the deletion it may have written as well.
     let found = scene.read();
-    assert_eq!((found["ids"].as_u64(), &found["double"]), (Some(2500), &serde_json::json!([])), "{found}");
+    assert!(found["ids"].as_u64().is_some_and(|ids| ids >= 2500), "{found}");
+    assert_eq!(found["double"], serde_json::json!([]), "{found}");
 }
 
 #[test]
