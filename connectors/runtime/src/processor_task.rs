@@ -56,8 +56,10 @@ impl<'a> ProcessorTask<'a> {
     fn open(env: &'a TaskEnv, store: &'a StateStore, processor: Box<dyn Processor>) -> Result<Self> {
         let transactional = transactional(env)?;
         let consumer = Consumer::new(&env.consumer_settings(), &env.connector.subscription())?;
-        let mut settings = env.producer_settings().or("linger.ms", "20");
+        let mut settings = env.producer_settings().or("linger.ms", "20").or("queue.buffering.max.kbytes", "8192");
         if transactional {
+            // With more, librdkafka's idempotent producer polls without a pause while batches wait for their turn.
+            settings = settings.or("max.in.flight", "1");
             // Stable over restarts, so that a new incarnation ends the transaction of the one that crashed; not shared with other workers.
             let instance = store.instance(&env.context.incarnation)?;
             let id = format!("lakefeed-{}-{}-{instance}", env.connector.name, env.context.task);
