@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use lakefeed_core::{Assignment, Error, ErrorKind, Make, Output, Processor, Records, Result, TopicPartition};
+use lakefeed_core::{Assignment, Error, Make, Output, Processor, Records, Result, TopicPartition};
 use lakefeed_kafka::{Consumer, Event, Producer, RangeReader, ensure_topic, log_ends};
 
 use crate::dead_letters::DeadLetters;
@@ -100,15 +100,7 @@ impl<'a> ProcessorTask<'a> {
     }
 
     fn serve_group(&mut self, wait: Duration) -> Result<()> {
-        let events = match self.consumer.poll(wait) {
-            Ok(events) => events,
-            Err(error) if error.kind() == ErrorKind::Retry => {
-                tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "The group can't be served now");
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        for event in events {
+        for event in self.env.serve_group(&mut self.consumer, wait)? {
             match event {
                 Event::Assigned(assignments) => {
                     for assignment in &assignments {

@@ -64,15 +64,7 @@ impl<'a> SinkTask<'a> {
     }
 
     fn serve_group(&mut self, wait: Duration) -> Result<()> {
-        let events = match self.consumer.poll(wait) {
-            Ok(events) => events,
-            Err(error) if error.kind() == ErrorKind::Retry => {
-                tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "The group can't be served now");
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        for event in events {
+        for event in self.env.serve_group(&mut self.consumer, wait)? {
             match event {
                 Event::Assigned(assignments) => {
                     for a in &assignments {

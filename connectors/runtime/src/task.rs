@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, ErrorKind, Result, TaskContext};
+use lakefeed_kafka::{Consumer, Event};
 
 use crate::backoff::{Backoff, sleep};
 use crate::connector::Connector;
@@ -52,6 +53,17 @@ impl TaskEnv {
 
     pub(crate) fn admin_settings(&self) -> lakefeed_kafka::ClientSettings {
         self.worker.client("admin", &self.connector.config)
+    }
+
+    /// Serves the group; brokers that can't be asked now are asked again by the next call.
+    pub(crate) fn serve_group(&self, consumer: &mut Consumer, wait: Duration) -> Result<Vec<Event>> {
+        match consumer.poll(wait) {
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                tracing::warn!(target: "lakefeed", connector = %self.connector.name, error = %error.chain(), "The group can't be served now");
+                Ok(Vec::new())
+            }
+            served => served,
+        }
     }
 
     /// Calls `attempt` until it ends by itself; after passing trouble again, from what was committed, with growing waits.
