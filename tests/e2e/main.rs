@@ -6,4 +6,7 @@ mod faults;
 mod motor;
 mod pipeline;
 mod processor;
+mod scene;
 mod sink;
+mod topics;
+mod values;

@@ -80,7 +80,15 @@ impl Motor {
     /// A worker with the demo's own connector files and the variables of this pipeline.
     pub(crate) fn worker(&self, files: &[&str]) -> Process {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("connectors/config");
-        let mut paths: Vec<String> = files.iter().map(|file| root.join(file).to_string_lossy().into_owned()).collect();
+        // The shipped files, but each pipeline has consumer groups of its own: Kafka is shared with other tests.
+        let own = |file: &&str| {
+            let text = std::fs::read_to_string(root.join(file)).expect("a connector file");
+            assert!(text.contains("\nname=motor-"), "{file} has a name");
+            let place = self.path(file);
+            std::fs::write(&place, text.replace("\nname=motor-", &format!("\nname={}-", self.table))).expect("written");
+            place.to_string_lossy().into_owned()
+        };
+        let mut paths: Vec<String> = files.iter().map(own).collect();
         // The shipped worker file, but a killed worker is missed by its group after 6 s and not after 45.
         let worker =
             std::fs::read_to_string(root.join("worker.properties")).expect("the worker file") + "\nconsumer.session.timeout.ms=6000\n";

@@ -166,6 +166,12 @@ pub trait Sink: Send {
     /// For each assigned partition the offset below which every row is safe.
     fn durable(&mut self) -> Vec<(TopicPartition, i64)>;
 
+    /// Offsets that the outside world holds already, and that were not met in the topic yet. The worker makes sure that the topic holds them:
+    /// it does not when it was deleted and made again.
+    fn awaited(&self) -> Vec<(TopicPartition, i64)> {
+        Vec::new()
+    }
+
     /// These partitions go elsewhere, or the worker stops: publish what can be published before the deadline, forget the rest, and
     /// return the offsets below which every row is safe.
     ///

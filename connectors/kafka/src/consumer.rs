@@ -224,10 +224,7 @@ impl Consumer {
         match committed {
             None if self.reset_to_latest => Ok(high),
             None => Ok(low),
-            Some(offset) if offset > high => Err(Error::fatal(format!(
-                "{partition}: the committed offset {offset} lies past the end of the log, {high}: the topic was deleted and made again; \
-                 reset the offsets of the group, and move what was written of the old topic out of the way"
-            ))),
+            Some(offset) if offset > high => Err(made_again(partition, format_args!("the committed offset {offset}"), high)),
             Some(offset) if offset < low => {
                 lost.push(Event::RecordsLost { partition: partition.clone(), from: offset, to: low });
                 Ok(low)
@@ -268,10 +265,30 @@ impl Consumer {
     /// The log's start has passed the position: goes on from the start, and says what is missing.
     fn overtaken(&self, queue: usize) -> Result<Event> {
         let partition = self.queues[queue].partition().clone();
-        let (low, _) = self.watermarks(&partition)?;
-        let from = self.queues[queue].position().min(low);
+        let (low, high) = self.watermarks(&partition)?;
+        let position = self.queues[queue].position();
+        if position > high {
+            return Err(made_again(&partition, format_args!("the position {position}"), high));
+        }
+        let from = position.min(low);
         self.seek(&partition, low)?;
         Ok(Event::RecordsLost { partition, from, to: low })
+    }
+
+    /// Makes sure that the log holds an offset that has been read from it before.
+    ///
+    /// # Errors
+    /// `Fatal`: it ends before. When the brokers can't be asked now, that is logged only.
+    pub fn expect_offset(&self, partition: &TopicPartition, offset: i64) -> Result<()> {
+        match self.watermarks(partition) {
+            Ok((_, high)) if offset >= high => Err(made_again(partition, format_args!("offset {offset}, which was read before,"), high)),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                tracing::warn!(target: "lakefeed", %partition, error = %error.chain(), "The end of the log is not known now");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads a partition from another offset.
@@ -350,6 +367,14 @@ pub(crate) fn reader_settings(settings: &ClientSettings) -> ClientSettings {
         .or("fetch.queue.backoff.ms", "2")
         .or("check.crcs", "false")
         .or("reconnect.backoff.max.ms", "2000")
+}
+
+/// An offset that can't be in this log: it is another one.
+fn made_again(partition: &TopicPartition, what: std::fmt::Arguments<'_>, high: i64) -> Error {
+    Error::fatal(format!(
+        "{partition}: {what} lies past the end of the log, {high}: the topic was deleted and made again; reset the offsets of the group, and \
+         move what was written of the old topic out of the way"
+    ))
 }
 
 fn unassign(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> std::result::Result<(), KafkaError> {

@@ -140,6 +140,9 @@ impl<'a> SinkTask<'a> {
     }
 
     fn commit(&mut self) -> Result<()> {
+        for (partition, offset) in self.sink.awaited() {
+            self.consumer.expect_offset(&partition, offset)?;
+        }
         let durable = self.sink.durable();
         match self.commit_offsets(durable) {
             Err(error) if error.kind() == ErrorKind::Retry => {

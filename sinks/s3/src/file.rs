@@ -41,6 +41,8 @@ pub(crate) struct OpenFile {
     pub(crate) opened_ms: i64,
     pub(crate) touched_ms: i64,
     pub(crate) first_event_ms: i64,
+    /// The timestamp of the last record.
+    pub(crate) last_timestamp_ms: i64,
 }
 
 struct Writer(ArrowWriter<Buffer>);
@@ -90,6 +92,7 @@ impl OpenFile {
             opened_ms: now_ms,
             touched_ms: now_ms,
             first_event_ms,
+            last_timestamp_ms: -1,
         }
     }
 

@@ -6,7 +6,8 @@
 //! * 5: [`Ledger::committable`] is the smallest `first` among files that are open or not yet published; if there is none, the next offset to
 //!   read.
 //! * 6: when a lake partition is met for the first time, the store is asked for its newest file; records up to that file's last offset are
-//!   in the lake and are skipped.
+//!   in the lake and are skipped. Nothing is committed from the first skipped record on until the file's last offset has been met: a topic
+//!   that was made anew has other records at these offsets.
 //! * 7: when another incarnation has published a file's name, everything not published is dropped and read again
 //!   ([`Ledger::restart`]).
 
@@ -44,6 +45,18 @@ struct Lake {
     /// Closed files in order; the head may be under way.
     closed: VecDeque<Span>,
     publishing: bool,
+    /// The first record that was skipped because it is covered.
+    skipped: Option<i64>,
+}
+
+impl Lake {
+    /// The first skipped record and the end of the cover, while that has not been met.
+    fn ahead(&self, next: i64) -> Option<(i64, i64)> {
+        match self.cover {
+            Cover::Through(last) if last >= next => Some((self.skipped?, last)),
+            _ => None,
+        }
+    }
 }
 
 /// See the module.
@@ -67,7 +80,8 @@ impl Ledger {
     /// The offset through which records of `lake` are in the lake already (-1: none), or `None` while that is unknown: then records are to
     /// be set aside and announced by [`Ledger::set_aside`].
     pub fn covered(&mut self, lake: &LakePartition) -> Option<i64> {
-        let unknown = || Lake { cover: Cover::Unknown { asked: false }, open: None, closed: VecDeque::new(), publishing: false };
+        let unknown =
+            || Lake { cover: Cover::Unknown { asked: false }, open: None, closed: VecDeque::new(), publishing: false, skipped: None };
         match self.lakes.entry(Arc::clone(lake)).or_insert_with(unknown).cover {
             Cover::Through(last) => Some(last),
             Cover::Unknown { .. } => None,
@@ -100,6 +114,23 @@ impl Ledger {
             lake.cover = Cover::Through(last);
             lake.open = None;
         }
+    }
+
+    /// Records from `first` on were skipped, because they are covered.
+    pub fn skip(&mut self, lake: &LakePartition, first: i64) {
+        if let Some(lake) = self.lakes.get_mut(lake) {
+            lake.skipped.get_or_insert(first);
+        }
+    }
+
+    /// The last offset that is in the lake already and has not been met in the topic, if records were skipped for it.
+    pub fn awaited(&self) -> Option<i64> {
+        self.lakes.values().filter_map(|lake| Some(lake.ahead(self.next)?.1)).max()
+    }
+
+    /// Whether an answer of the store is still to come.
+    pub fn is_asking(&self) -> bool {
+        self.lakes.values().any(|lake| matches!(lake.cover, Cover::Unknown { .. }))
     }
 
     /// Records, none of them covered, join the open file of `lake`; without one a file is opened.
@@ -145,8 +176,10 @@ impl Ledger {
 
     /// The offset below which every record is in the lake, or needs not be.
     pub fn committable(&self) -> i64 {
-        let firsts = self.lakes.values().filter_map(|lake| lake.closed.front().or(lake.open.as_ref()));
-        firsts.map(|span| span.first).min().unwrap_or(self.next)
+        let first = |lake: &Lake| lake.closed.front().or(lake.open.as_ref()).map(|span| span.first);
+        let skipped = |lake: &Lake| lake.ahead(self.next).map(|(first, _)| first);
+        let firsts = self.lakes.values().filter_map(|lake| [first(lake), skipped(lake)].into_iter().flatten().min());
+        firsts.min().unwrap_or(self.next)
     }
 
     /// Drops everything that is not published and forgets what is known of the lake; returns the offset to read from.
@@ -159,7 +192,33 @@ impl Ledger {
     /// Forgets lake partitions without work, once there are more than `max`; when met again the store is asked again.
     pub fn forget_idle(&mut self, max: usize) {
         if self.lakes.len() > max {
-            self.lakes.retain(|_, lake| lake.open.is_some() || !lake.closed.is_empty() || matches!(lake.cover, Cover::Unknown { .. }));
+            let next = self.next;
+            let waits = |lake: &Lake| matches!(lake.cover, Cover::Unknown { .. }) || lake.ahead(next).is_some();
+            self.lakes.retain(|_, lake| lake.open.is_some() || !lake.closed.is_empty() || waits(lake));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_committed_past_skipped_records_until_the_end_of_their_cover_is_met() {
+        let (a, b): (LakePartition, LakePartition) = ("e=a".into(), "e=b".into());
+        let mut ledger = Ledger::new(10);
+        assert_eq!((ledger.covered(&a), ledger.covered(&b)), (None, None));
+        ledger.set_aside(&a, 11);
+        ledger.read_to(12);
+        ledger.answer(&a, 20);
+        ledger.skip(&a, 11);
+        ledger.answer(&b, 10);
+        ledger.skip(&b, 10);
+        assert_eq!((ledger.committable(), ledger.awaited()), (11, Some(20)), "b's cover has been met, a's has not");
+        ledger.forget_idle(0);
+        ledger.read_to(20);
+        assert_eq!((ledger.committable(), ledger.awaited()), (11, Some(20)));
+        ledger.read_to(21);
+        assert_eq!((ledger.committable(), ledger.awaited()), (21, None));
     }
 }

@@ -179,7 +179,8 @@ impl Sink for S3Sink {
             context.reject(batch.offsets[row as usize], field, message);
         }
         let events = self.partitioner.event_times(&batch);
-        let rows = Rows { rows: self.drop_columns(&batch)?, offsets: batch.offsets.to_vec(), events };
+        let rows =
+            Rows { rows: self.drop_columns(&batch)?, offsets: batch.offsets.to_vec(), timestamps: batch.timestamps.to_vec(), events };
         let Some(writer) = self.writers.get_mut(&batch.partition) else {
             return Err(Error::fatal(format!("{}: rows came before the assignment", batch.partition)));
         };
@@ -187,7 +188,7 @@ impl Sink for S3Sink {
             let part = if indices.len() == rows.offsets.len() { rows.clone() } else { rows.take(&indices)? };
             writer.append(&lake, part, now_ms)?;
         }
-        writer.read_to(batch.next_offset);
+        writer.read_to(batch.next_offset, &batch.offsets, &batch.timestamps)?;
         self.balance()
     }
 
@@ -207,6 +208,10 @@ impl Sink for S3Sink {
 
     fn durable(&mut self) -> Vec<(TopicPartition, i64)> {
         self.writers.values().map(|w| (w.partition.clone(), w.committable())).collect()
+    }
+
+    fn awaited(&self) -> Vec<(TopicPartition, i64)> {
+        self.writers.values().filter_map(|w| Some((w.partition.clone(), w.awaited()?))).collect()
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition], deadline: Duration) -> Result<Vec<(TopicPartition, i64)>> {

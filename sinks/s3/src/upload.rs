@@ -87,6 +87,7 @@ pub(crate) mod names {
     pub(crate) const LAST: &str = "lakefeed-last-offset";
     pub(crate) const RECORDS: &str = "lakefeed-records";
     pub(crate) const WRITER: &str = "lakefeed-writer";
+    pub(crate) const LAST_TIMESTAMP: &str = "lakefeed-last-timestamp";
 }
 
 /// What is known of a file in the lake.
@@ -94,37 +95,50 @@ pub(crate) mod names {
 pub(crate) struct Label {
     pub(crate) span: Span,
     pub(crate) writer: String,
+    /// The timestamp of the last record, -1 if it has none: it tells whether the topic still holds that record. Unknown in files of early
+    /// versions.
+    pub(crate) last_timestamp_ms: Option<i64>,
 }
 
 impl Label {
     /// The pairs that travel with the file.
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut pairs = vec![
             (names::FIRST, self.span.first.to_string()),
             (names::LAST, self.span.last.to_string()),
             (names::RECORDS, self.span.count.to_string()),
             (names::WRITER, self.writer.clone()),
-        ]
+        ];
+        pairs.extend(self.last_timestamp_ms.map(|ms| (names::LAST_TIMESTAMP, ms.to_string())));
+        pairs
     }
 
     fn read(pairs: &BTreeMap<String, String>) -> Option<Self> {
         let number = |name: &str| pairs.get(name)?.parse().ok();
         let span = Span { first: number(names::FIRST)?, last: number(names::LAST)?, count: u64::try_from(number(names::RECORDS)?).ok()? };
-        Some(Self { span, writer: pairs.get(names::WRITER)?.clone() })
+        Some(Self { span, writer: pairs.get(names::WRITER)?.clone(), last_timestamp_ms: number(names::LAST_TIMESTAMP) })
     }
 }
 
 /// What came of work beside the task.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The newest file of the lake partition ends at this offset; -1: there is none.
-    Covered(i64),
+    /// The newest file of the lake partition, if there is one.
+    Covered(Option<Newest>),
     /// The file is in the lake.
     Published,
     /// Another incarnation has published a file of that name, or the store has lost the upload: read again.
     Conflict(String),
     /// It can't be done: a person must repair something.
     Failed(Error),
+}
+
+/// The newest file of a lake partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Newest {
+    /// Where it is.
+    pub(crate) url: String,
+    pub(crate) label: Label,
 }
 
 /// An outcome, and whom it concerns. The epoch tells answers to earlier questions from those that are waited for.
@@ -411,7 +425,7 @@ pub(crate) fn look_up(beside: &Beside, store: Store, prefix: String, first_wait_
             let answer = newest(&store, &prefix).await;
             drop(place);
             let outcome = match answer {
-                Ok(last) => Outcome::Covered(last),
+                Ok(newest) => Outcome::Covered(newest),
                 Err(error) if error.kind() == ErrorKind::Retry && !address.reports.is_closed() => {
                     warn(&store.url(&prefix), &error, wait);
                     tokio::select! {
@@ -429,14 +443,14 @@ pub(crate) fn look_up(beside: &Beside, store: Store, prefix: String, first_wait_
     beside.spawn(ask);
 }
 
-/// The last offset of the newest file under a prefix; -1 if there is none.
-async fn newest(store: &Store, prefix: &str) -> Result<i64> {
+/// The newest file under a prefix.
+async fn newest(store: &Store, prefix: &str) -> Result<Option<Newest>> {
     let listed = store.list(prefix).await?;
     let named = listed.iter().filter_map(|object| Some((KeyLayout::first_offset(&object.key, prefix)?, object)));
     // By number: with more digits than the padding the order of names is another one.
     match named.max_by_key(|(first, _)| *first) {
-        None => Ok(-1),
-        Some((_, object)) => Ok(read_label(store, &object.key).await?.span.last),
+        None => Ok(None),
+        Some((_, object)) => Ok(Some(Newest { url: store.url(&object.key), label: read_label(store, &object.key).await? })),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The files of one topic-partition: the ledger decides, this does.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::{RecordBatch, UInt32Array};
+use arrow_buffer::ScalarBuffer;
 use bytes::Bytes;
 use lakefeed_core::{Error, Result, TopicPartition};
 use lakefeed_store::Store;
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::config::Settings;
 use crate::file::OpenFile;
 use crate::ledger::{LakePartition, Ledger, Span};
-use crate::upload::{Address, Beside, Label, Outcome, Report, Uploading, look_up};
+use crate::upload::{Address, Beside, Label, Newest, Outcome, Report, Uploading, look_up};
 
 /// Lake partitions without work that are remembered.
 const IDLE_LAKES_MAX: usize = 10_000;
@@ -41,12 +42,19 @@ impl Shared {
 pub(crate) struct Rows {
     pub(crate) rows: RecordBatch,
     pub(crate) offsets: Vec<i64>,
+    pub(crate) timestamps: Vec<i64>,
     pub(crate) events: Vec<i64>,
 }
 
 impl Rows {
     fn slice(&self, from: usize, to: usize) -> Self {
-        Self { rows: self.rows.slice(from, to - from), offsets: self.offsets[from..to].to_vec(), events: self.events[from..to].to_vec() }
+        let part = |values: &[i64]| values[from..to].to_vec();
+        Self {
+            rows: self.rows.slice(from, to - from),
+            offsets: part(&self.offsets),
+            timestamps: part(&self.timestamps),
+            events: part(&self.events),
+        }
     }
 
     /// The rows at these indices.
@@ -54,7 +62,7 @@ impl Rows {
         let at = |values: &[i64]| indices.iter().map(|i| values[*i as usize]).collect();
         let rows = arrow_select::take::take_record_batch(&self.rows, &UInt32Array::from(indices.to_vec()));
         let rows = rows.map_err(|e| Error::fatal("can't select rows").with_source(e))?;
-        Ok(Self { rows, offsets: at(&self.offsets), events: at(&self.events) })
+        Ok(Self { rows, offsets: at(&self.offsets), timestamps: at(&self.timestamps), events: at(&self.events) })
     }
 
     fn span(&self) -> Option<Span> {
@@ -115,12 +123,26 @@ pub(crate) struct PartitionWriter {
     shared: Shared,
     /// Records that were in the lake already.
     pub(crate) skipped: u64,
+    /// Last records of files that are still to be met in the topic, by offset.
+    expected: BTreeMap<i64, Newest>,
+    /// Offsets and timestamps of what was read while the store was being asked: its answer may concern them.
+    passed: Vec<(ScalarBuffer<i64>, ScalarBuffer<i64>)>,
 }
 
 impl PartitionWriter {
     pub(crate) fn new(partition: TopicPartition, position: i64, index: usize, shared: Shared) -> Self {
         let epoch = shared.next_epoch();
-        Self { partition, index, epoch, ledger: Ledger::new(position), lakes: HashMap::new(), shared, skipped: 0 }
+        Self {
+            partition,
+            index,
+            epoch,
+            ledger: Ledger::new(position),
+            lakes: HashMap::new(),
+            shared,
+            skipped: 0,
+            expected: BTreeMap::new(),
+            passed: Vec::new(),
+        }
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -143,14 +165,60 @@ impl PartitionWriter {
         }
     }
 
-    /// Everything below `next` has been looked at.
-    pub(crate) fn read_to(&mut self, next: i64) {
+    /// Everything below `next` has been looked at; `offsets` and `timestamps` are those of the rows that were there.
+    pub(crate) fn read_to(&mut self, next: i64, offsets: &ScalarBuffer<i64>, timestamps: &ScalarBuffer<i64>) -> Result<()> {
+        while let Some(entry) = self.expected.first_entry().filter(|entry| *entry.key() < next) {
+            self.compare(&entry.remove(), offsets, timestamps)?;
+        }
         self.ledger.read_to(next);
+        if self.ledger.is_asking() {
+            self.passed.push((offsets.clone(), timestamps.clone()));
+        }
         for lake in self.ledger.lookups() {
             let layout = &self.shared.settings.layout;
             let prefix = layout.prefix(&self.partition.topic, &lake, self.partition.partition);
             look_up(&self.shared.beside, self.shared.store.clone(), prefix, self.shared.settings.retry_backoff_ms, self.address(&lake));
         }
+        Ok(())
+    }
+
+    /// The topic's record at the end of a file must be the one that the file was written from; it is known by its timestamp. A record that is
+    /// not there any more (compaction) says nothing.
+    fn compare(&self, newest: &Newest, offsets: &[i64], timestamps: &[i64]) -> Result<()> {
+        let (last, written) = (newest.label.span.last, newest.label.last_timestamp_ms);
+        let Ok(row) = offsets.binary_search(&last) else { return Ok(()) };
+        if written.is_none_or(|ms| ms == timestamps[row]) {
+            return Ok(());
+        }
+        Err(Error::fatal(format!(
+            "{}: offset {last} is in the lake already, with timestamp {} ({}), but the topic's record there has timestamp {}: the topic was \
+             deleted and made again; set another topics.dir, or move what was written of the old topic away, and reset the offsets of the group",
+            self.partition,
+            written.unwrap_or(-1),
+            newest.url,
+            timestamps[row]
+        )))
+    }
+
+    /// The store's answer about a lake partition.
+    fn answer(&mut self, lake: &LakePartition, newest: Option<Newest>, now_ms: i64) -> Result<()> {
+        let last = newest.as_ref().map_or(-1, |newest| newest.label.span.last);
+        if let Some(newest) = newest {
+            for (offsets, timestamps) in &self.passed {
+                self.compare(&newest, offsets, timestamps)?;
+            }
+            self.expected.insert(last, newest);
+        }
+        self.ledger.answer(lake, last);
+        if !self.ledger.is_asking() {
+            self.passed.clear();
+        }
+        let files = self.lakes.entry(Arc::clone(lake)).or_default();
+        files.aside_bytes = 0;
+        for rows in std::mem::take(&mut files.aside) {
+            self.append_above(lake, rows, last, now_ms)?;
+        }
+        Ok(())
     }
 
     fn address(&self, lake: &LakePartition) -> Address {
@@ -158,9 +226,13 @@ impl PartitionWriter {
     }
 
     fn append_above(&mut self, lake: &LakePartition, rows: Rows, covered: i64, now_ms: i64) -> Result<()> {
-        let before = rows.offsets.len();
+        let (before, first) = (rows.offsets.len(), rows.offsets.first().copied());
         let mut rows = rows.above(covered);
-        self.skipped += (before - rows.offsets.len()) as u64;
+        let skipped = before - rows.offsets.len();
+        if let Some(first) = first.filter(|_| skipped > 0) {
+            self.ledger.skip(lake, first);
+            self.skipped += skipped as u64;
+        }
         while !rows.offsets.is_empty() {
             self.make_room(lake, &rows)?;
             let files = self.lakes.entry(Arc::clone(lake)).or_default();
@@ -169,6 +241,7 @@ impl PartitionWriter {
             let (now, later) =
                 if fits == rows.offsets.len() { (rows, None) } else { (rows.slice(0, fits), Some(rows.slice(fits, rows.offsets.len()))) };
             file.push(now.rows.clone(), now_ms)?;
+            file.last_timestamp_ms = now.timestamps.last().copied().unwrap_or(-1);
             if let Some(span) = now.span() {
                 self.ledger.append(lake, span);
             }
@@ -227,7 +300,7 @@ impl PartitionWriter {
         let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
         let Some(file) = files.open.take() else { return Ok(()) };
         let Some(span) = self.ledger.close(lake) else { return Err(Error::fatal("a file without an entry in the ledger")) };
-        let label = Label { span, writer: self.shared.incarnation.clone() };
+        let label = Label { span, writer: self.shared.incarnation.clone(), last_timestamp_ms: Some(file.last_timestamp_ms) };
         let mut pairs = label.pairs();
         pairs.push(("lakefeed-topic", self.partition.topic.to_string()));
         pairs.push(("lakefeed-partition", self.partition.partition.to_string()));
@@ -262,15 +335,7 @@ impl PartitionWriter {
     pub(crate) fn report(&mut self, report: Report, now_ms: i64) -> Result<Option<i64>> {
         let lake = report.lake;
         match report.outcome {
-            Outcome::Covered(last) => {
-                self.ledger.answer(&lake, last);
-                let files = self.lakes.entry(Arc::clone(&lake)).or_default();
-                files.aside_bytes = 0;
-                for rows in std::mem::take(&mut files.aside) {
-                    self.append_above(&lake, rows, last, now_ms)?;
-                }
-                Ok(None)
-            }
+            Outcome::Covered(newest) => self.answer(&lake, newest, now_ms).map(|()| None),
             Outcome::Published => {
                 self.ledger.published(&lake);
                 if let Some(files) = self.lakes.get_mut(&lake) {
@@ -290,6 +355,8 @@ impl PartitionWriter {
     /// Drops what is not published; uploads that were begun are given up.
     fn restart(&mut self) -> i64 {
         self.lakes.clear();
+        self.expected.clear();
+        self.passed.clear();
         self.epoch = self.shared.next_epoch();
         self.ledger.restart()
     }
@@ -335,12 +402,18 @@ impl PartitionWriter {
             self.lakes.retain(|_, files| !files.is_idle());
             self.ledger.forget_idle(IDLE_LAKES_MAX);
         }
-        self.lakes.values().map(LakeFiles::held_bytes).sum()
+        let passed: usize = self.passed.iter().map(|(offsets, _)| 2 * size_of_val(&offsets[..])).sum();
+        passed + self.lakes.values().map(LakeFiles::held_bytes).sum::<usize>()
     }
 
     /// Whether nothing waits for anything.
     pub(crate) fn is_idle(&self) -> bool {
         self.lakes.values().all(LakeFiles::is_idle)
+    }
+
+    /// An offset that the lake holds and the topic must hold too, though it has not been read yet.
+    pub(crate) fn awaited(&self) -> Option<i64> {
+        self.ledger.awaited()
     }
 
     /// The offset below which every record is in the lake.

@@ -101,7 +101,7 @@ impl Writer {
                 self.ledger.set_aside(lake, offset);
                 self.aside.entry(Arc::clone(lake)).or_default().push(offset);
             }
-            Some(last) if offset <= last => {}
+            Some(last) if offset <= last => self.ledger.skip(lake, offset),
             Some(_) => self.append(lake, offset),
         }
         self.ledger.read_to(self.position);
@@ -123,6 +123,8 @@ impl Writer {
         for offset in self.aside.remove(&lake).unwrap_or_default() {
             if offset > last {
                 self.append(&lake, offset);
+            } else {
+                self.ledger.skip(&lake, offset);
             }
         }
     }

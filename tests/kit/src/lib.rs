@@ -11,10 +11,12 @@
 mod kafka;
 mod minio;
 mod process;
+mod proxy;
 mod server;
 mod wait;
 
 pub use kafka::{Kafka, kafka};
 pub use minio::{Minio, minio};
 pub use process::{Output, Process, python, python_with, run};
+pub use proxy::{Fault, Proxy};
 pub use wait::{unique, wait_for, wait_until};

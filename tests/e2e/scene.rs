@@ -1,0 +1,170 @@
+//! A topic, a lake and workers that fill it; what another reader, pyarrow, then finds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use lakefeed_kit::{Output, Process, kafka, minio, python_with, run, unique, wait_until};
+use tempfile::TempDir;
+
+use crate::motor::lakefeed;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
+
+/// Prints how many files a lake has, how many rows, how many ids, and some ids that are there more than once.
+const READ: &str = r#"
+import sys, os, json, collections
+import pyarrow.parquet as pq
+from pyarrow import fs
+url = sys.argv[1]
+if url.startswith("s3://"):
+    files = fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"].split("://", 1)[1], scheme="http", region="us-east-1",
+                            access_key=os.environ["AWS_ACCESS_KEY_ID"], secret_key=os.environ["AWS_SECRET_ACCESS_KEY"])
+    root = url[5:]
+else:
+    files, root = fs.LocalFileSystem(), url
+infos = files.get_file_info(fs.FileSelector(root, recursive=True))
+paths = [i.path for i in infos if i.is_file and not i.path.rsplit("/", 1)[-1].startswith(".")]
+seen = collections.Counter()
+for path in paths:
+    seen.update(pq.read_table(path, filesystem=files, partitioning=None, columns=["id"]).column("id").to_pylist())
+double = sorted(i for i, n in seen.items() if n != 1)
+print(json.dumps({"files": len(paths), "ids": len(seen), "min": min(seen, default=None), "max": max(seen, default=None), "double": double[:5]}))
+"#;
+
+/// A topic, a lake and a folder for workers.
+pub(crate) struct Scene {
+    pub(crate) dir: TempDir,
+    pub(crate) topic: String,
+    pub(crate) lake: String,
+    target: String,
+}
+
+impl Scene {
+    pub(crate) fn local(name: &str, partitions: u32) -> Self {
+        let scene = Self::without_topic(name);
+        kafka().create_topic(&scene.topic, partitions);
+        scene
+    }
+
+    pub(crate) fn without_topic(name: &str) -> Self {
+        let dir = TempDir::new().expect("temporary folder");
+        let lake = dir.path().join("lake").to_string_lossy().into_owned();
+        Self { dir, topic: unique(name), target: format!("store.url=file:{lake}\ntopics.dir=\n"), lake }
+    }
+
+    /// On S3; `endpoint` is where the worker finds the store.
+    pub(crate) fn s3(name: &str, partitions: u32, endpoint: &str) -> Self {
+        let mut scene = Self::local(name, partitions);
+        let bucket = minio().bucket();
+        scene.target = format!("s3.bucket.name={bucket}\ns3.region=us-east-1\nstore.url={endpoint}\ntopics.dir=\nretry.backoff.ms=100\n");
+        scene.lake = format!("s3://{bucket}");
+        scene
+    }
+
+    /// Small files in seven lake partitions; members that are gone are missed after 6 s.
+    pub(crate) fn small_files(&self) -> String {
+        "partition.by=e\nflush.size=50\nrotate.age.ms=300\nconsumer.override.session.timeout.ms=6000\n\
+         consumer.override.heartbeat.interval.ms=1000\n"
+            .to_owned()
+    }
+
+    pub(crate) fn worker(&self, name: &str, keys: &str) -> Process {
+        let place = |file: String, text: String| {
+            let path = self.dir.path().join(file);
+            fs::write(&path, text).expect("written");
+            path.to_string_lossy().into_owned()
+        };
+        let home = self.dir.path().display();
+        let worker = place(
+            format!("{name}.worker.properties"),
+            format!(
+                "bootstrap.servers={}\noffset.storage.file.filename={home}/{name}.offsets\nstate.dir={home}/{name}.state\n\
+                 offset.flush.interval.ms=200\ntask.shutdown.graceful.timeout.ms=5000\nconsumer.topic.metadata.refresh.interval.ms=1000\n",
+                kafka().bootstrap
+            ),
+        );
+        let connector = place(
+            format!("{name}.properties"),
+            format!("name={}\nconnector.class=S3SinkConnector\ntopics={}\n{}{keys}", self.topic, self.topic, self.target),
+        );
+        Process::spawn(&mut lakefeed(&["connect", &worker, &connector]), self.dir.path().join(format!("{name}.log")))
+    }
+
+    /// Rows with the ids of a range, `e` from 0 to 6 and a text of `width` bytes, another one in each row.
+    pub(crate) fn produce(&self, ids: std::ops::Range<u64>, width: usize) {
+        let file = self.dir.path().join("rows.csv");
+        let rows: String = ids.map(|id| format!("{id},{},{}.5,t{id:0width$}\n", id % 7, id / 3)).collect();
+        fs::write(&file, format!("id,e,v,text\n{rows}")).expect("written");
+        let file = file.to_string_lossy();
+        let mut command =
+            lakefeed(&["produce", "csv", "--topic", &self.topic, "--bootstrap-servers", &kafka().bootstrap, "--key", "id", &file]);
+        run(&mut command, PATIENCE).success();
+    }
+
+    /// Values as they are, by the console producer.
+    pub(crate) fn produce_values(&self, values: &[String]) {
+        let file = self.dir.path().join("values.txt");
+        fs::write(&file, values.join("\n") + "\n").expect("written");
+        let mut command = Command::new("bash");
+        command.args(["-c", "exec \"$0\" console-producer \"${@:2}\" < \"$1\""]).arg(stack().join("kafka-tool.sh")).arg(file);
+        run(command.args(["--bootstrap-server", &kafka().bootstrap, "--topic", &self.topic]), PATIENCE).success();
+    }
+
+    pub(crate) fn sql(&self, query: &str) -> Output {
+        let query = query.replace("ROWS", &self.topic.replace('-', "_"));
+        run(&mut lakefeed(&["sql", "--lake", &self.lake, "--format", "csv", &query]), PATIENCE)
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        let answer = self.sql("SELECT count(*) FROM ROWS");
+        answer.stdout.lines().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn wait_for_rows(&self, worker: &mut Process, what: &str, rows: u64) {
+        wait_until(what, PATIENCE, || {
+            assert!(worker.is_running(), "the worker has ended while {what} were waited for: {worker}");
+            self.count() >= rows
+        });
+    }
+
+    /// What pyarrow finds.
+    pub(crate) fn read(&self) -> serde_json::Value {
+        serde_json::from_str(&python_with(READ, &[&self.lake], &minio().environment())).expect("JSON")
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_each_once(&self, ids: std::ops::Range<u64>) {
+        let found = self.read();
+        assert_eq!(found["double"], serde_json::json!([]), "rows that came twice: {found}");
+        let expected = (ids.end - ids.start, ids.start, ids.end - 1);
+        let number = |name: &str| found[name].as_u64().unwrap_or(u64::MAX);
+        assert_eq!((number("ids"), number("min"), number("max")), expected, "ids, smallest, largest: {found}");
+    }
+
+    /// The dead letters with their headers.
+    pub(crate) fn dead_letters(&self, count: usize) -> Vec<String> {
+        kafka().console_consumer_with(&format!("{}.dead", self.topic), count, &["--formatter-property", "print.headers=true"])
+    }
+
+    /// The sum of the committed offsets of its group.
+    pub(crate) fn committed(&self) -> u64 {
+        let said = kafka().tool("consumer-groups", &["--describe", "--group", &format!("connect-{}", self.topic)]).success();
+        said.lines().filter(|line| line.contains(&self.topic)).filter_map(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok()).sum()
+    }
+
+    pub(crate) fn tolerant(&self) -> String {
+        format!("errors.tolerance=all\nerrors.deadletterqueue.topic.name={}.dead\n", self.topic)
+    }
+}
+
+pub(crate) fn stack() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stack")
+}
+
+#[track_caller]
+pub(crate) fn stop(worker: &mut Process) {
+    assert!(worker.terminate(PATIENCE).success(), "{worker}");
+    assert!(!worker.log().contains("panicked"), "{worker}");
+}
