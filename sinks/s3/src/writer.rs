@@ -167,8 +167,10 @@ impl PartitionWriter {
 
     /// Everything below `next` has been looked at; `offsets` and `timestamps` are those of the rows that were there.
     pub(crate) fn read_to(&mut self, next: i64, offsets: &ScalarBuffer<i64>, timestamps: &ScalarBuffer<i64>) -> Result<()> {
-        while let Some(entry) = self.expected.first_entry().filter(|entry| *entry.key() < next) {
-            self.compare(&entry.remove(), offsets, timestamps)?;
+        while self.expected.first_key_value().is_some_and(|(last, _)| *last < next) {
+            if let Some((_, newest)) = self.expected.pop_first() {
+                self.compare(&newest, offsets, timestamps)?;
+            }
         }
         self.ledger.read_to(next);
         if self.ledger.is_asking() {
