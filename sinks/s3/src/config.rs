@@ -7,6 +7,7 @@ use lakefeed_layout::KeyLayout;
 use lakefeed_store::{Location, StoreConfig};
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 
+use crate::format::Format;
 use crate::partitioner::{Term, TimeSource};
 use crate::time::{Pattern, Zone};
 
@@ -193,8 +194,7 @@ pub(crate) struct Settings {
     pub(crate) null_marker: String,
     pub(crate) drop_columns: bool,
     pub(crate) close: CloseRules,
-    pub(crate) codec: Compression,
-    pub(crate) extension: &'static str,
+    pub(crate) format: Format,
     pub(crate) row_group_bytes: usize,
     pub(crate) part_bytes: usize,
     pub(crate) ignore_nulls: bool,
@@ -235,7 +235,6 @@ impl Settings {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let (codec, extension) = codec(config.text("parquet.codec"));
         Ok(Self {
             store,
             layout: layout(config),
@@ -243,8 +242,7 @@ impl Settings {
             null_marker: config.text("partition.null.marker").to_owned(),
             drop_columns: config.bool("partition.columns.drop"),
             close: close_rules(config),
-            codec,
-            extension,
+            format: Format::Parquet(codec(config.text("parquet.codec"))),
             row_group_bytes: size(config, "parquet.row.group.bytes"),
             part_bytes: size(config, "s3.part.size"),
             ignore_nulls: config.text("behavior.on.null.values") == "ignore",
@@ -289,14 +287,14 @@ fn zone(config: &Config) -> Zone {
     Zone::parse(config.text("timezone")).unwrap_or(Zone::UTC)
 }
 
-fn codec(name: &str) -> (Compression, &'static str) {
+fn codec(name: &str) -> Compression {
     match name {
-        "none" => (Compression::UNCOMPRESSED, ".parquet"),
-        "gzip" => (Compression::GZIP(GzipLevel::default()), ".gz.parquet"),
-        "zstd" => (Compression::ZSTD(ZstdLevel::default()), ".zstd.parquet"),
+        "none" => Compression::UNCOMPRESSED,
+        "gzip" => Compression::GZIP(GzipLevel::default()),
+        "zstd" => Compression::ZSTD(ZstdLevel::default()),
         // The framing of Hadoop's lz4 is deprecated by the format: both names mean LZ4_RAW.
-        "lz4" | "lz4_raw" => (Compression::LZ4_RAW, ".lz4raw.parquet"),
-        _ => (Compression::SNAPPY, ".snappy.parquet"),
+        "lz4" | "lz4_raw" => Compression::LZ4_RAW,
+        _ => Compression::SNAPPY,
     }
 }
 

@@ -1,9 +1,6 @@
 //! An open file: rows that wait, row groups that are encoded.
 
 use std::collections::HashSet;
-use std::io::Write;
-use std::mem;
-use std::sync::{Arc, Mutex};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -13,10 +10,12 @@ use bytes::Bytes;
 use lakefeed_core::{Error, Result};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
+use crate::format::{Buffer, Encoder, Format};
 use crate::schema::conform;
 
 /// Slices that are gathered into one before they cost more than their rows.
@@ -24,7 +23,7 @@ const SLICES_MAX: usize = 32;
 /// Rows that decide whether a dictionary pays.
 const SAMPLE_ROWS: usize = 4096;
 
-/// Rows of one lake partition on their way into one Parquet file.
+/// Rows of one lake partition on their way into one file.
 ///
 /// Memory: waiting rows up to a row group (`parquet.row.group.bytes`), and encoded bytes until [`OpenFile::take_encoded`] takes them.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ pub(crate) struct OpenFile {
     schema: SchemaRef,
     waiting: Vec<RecordBatch>,
     waiting_bytes: usize,
-    writer: Option<Writer>,
+    encoder: Option<Box<dyn Encoder>>,
     encoded: Buffer,
     encoded_total: u64,
     /// Bytes of rows in memory that became `encoded_total`.
@@ -45,46 +44,13 @@ pub(crate) struct OpenFile {
     pub(crate) last_timestamp_ms: i64,
 }
 
-struct Writer(ArrowWriter<Buffer>);
-
-impl std::fmt::Debug for Writer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ArrowWriter")
-    }
-}
-
-/// Encoded bytes, shared with the Parquet writer that appends to them.
-#[derive(Debug, Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Buffer {
-    fn take(&self) -> Vec<u8> {
-        mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()))
-    }
-
-    fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).len()
-    }
-}
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 impl OpenFile {
     pub(crate) fn new(schema: SchemaRef, now_ms: i64, first_event_ms: i64) -> Self {
         Self {
             schema,
             waiting: Vec::new(),
             waiting_bytes: 0,
-            writer: None,
+            encoder: None,
             encoded: Buffer::default(),
             encoded_total: 0,
             arrow_total: 0,
@@ -98,7 +64,7 @@ impl OpenFile {
 
     /// Whether rows of this schema can join. A file whose first row group is encoded keeps its schema; before that the schema may grow.
     pub(crate) fn takes(&self, schema: &SchemaRef) -> bool {
-        self.writer.is_none() || &self.schema == schema
+        self.encoder.is_none() || &self.schema == schema
     }
 
     /// Adds rows; their schema is that of the file or a later one.
@@ -145,29 +111,22 @@ impl OpenFile {
         self.encoded_total + waiting.saturating_mul(self.encoded_total).checked_div(self.arrow_total).unwrap_or(waiting)
     }
 
-    /// Encodes the waiting rows as a row group.
-    pub(crate) fn encode(&mut self, codec: Compression) -> Result<()> {
+    /// Encodes the waiting rows, as a row group if the format has such.
+    pub(crate) fn encode(&mut self, format: &Format) -> Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         self.gather()?;
-        let failed = |e| Error::fatal("can't encode rows as Parquet").with_source(e);
-        let mut writer = match self.writer.take() {
-            Some(Writer(writer)) => writer,
-            None => {
-                let properties = properties(codec, &self.waiting[0]);
-                ArrowWriter::try_new(self.encoded.clone(), Arc::clone(&self.schema), Some(properties)).map_err(failed)?
-            }
+        let mut encoder = match self.encoder.take() {
+            Some(encoder) => encoder,
+            None => format.start(&self.waiting[0], self.encoded.clone())?,
         };
-        let before = writer.bytes_written();
         for rows in self.waiting.drain(..) {
-            writer.write(&rows).map_err(failed)?;
+            self.encoded_total += encoder.encode(&rows)?;
         }
-        writer.flush().map_err(failed)?;
-        self.encoded_total += (writer.bytes_written() - before) as u64;
         self.arrow_total += self.waiting_bytes as u64;
         self.waiting_bytes = 0;
-        self.writer = Some(Writer(writer));
+        self.encoder = Some(encoder);
         Ok(())
     }
 
@@ -176,17 +135,51 @@ impl OpenFile {
         self.encoded.take().into()
     }
 
-    /// Encodes what is left and ends the file; the key-value pairs go into its footer. Returns the bytes not taken before.
-    pub(crate) fn finish(mut self, codec: Compression, metadata: &[(&str, String)]) -> Result<Bytes> {
-        self.encode(codec)?;
-        if let Some(Writer(mut writer)) = self.writer.take() {
-            for (key, value) in metadata {
-                writer.append_key_value_metadata(KeyValue::new((*key).to_owned(), value.clone()));
-            }
-            writer.close().map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))?;
+    /// Encodes what is left and ends the file; the key-value pairs go into its footer, if the format has one. Returns the bytes not taken
+    /// before.
+    pub(crate) fn finish(mut self, format: &Format, metadata: &[(&str, String)]) -> Result<Bytes> {
+        self.encode(format)?;
+        if let Some(encoder) = self.encoder.take() {
+            encoder.finish(metadata)?;
         }
         Ok(self.take_encoded())
     }
+}
+
+/// A Parquet file: each [`Encoder::encode`] makes a row group.
+pub(crate) struct ParquetEncoder(ArrowWriter<Buffer>);
+
+impl ParquetEncoder {
+    /// The encodings of the columns follow from the first rows.
+    pub(crate) fn start(codec: Compression, sample: &RecordBatch, out: Buffer) -> Result<Self> {
+        ArrowWriter::try_new(out, sample.schema(), Some(properties(codec, sample))).map(Self).map_err(failed)
+    }
+}
+
+impl std::fmt::Debug for ParquetEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ParquetEncoder")
+    }
+}
+
+impl Encoder for ParquetEncoder {
+    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
+        let before = self.0.bytes_written();
+        self.0.write(rows).map_err(failed)?;
+        self.0.flush().map_err(failed)?;
+        Ok((self.0.bytes_written() - before) as u64)
+    }
+
+    fn finish(mut self: Box<Self>, metadata: &[(&str, String)]) -> Result<()> {
+        for (key, value) in metadata {
+            self.0.append_key_value_metadata(KeyValue::new((*key).to_owned(), value.clone()));
+        }
+        self.0.close().map(drop).map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))
+    }
+}
+
+fn failed(error: ParquetError) -> Error {
+    Error::fatal("can't encode rows as Parquet").with_source(error)
 }
 
 fn properties(codec: Compression, sample: &RecordBatch) -> WriterProperties {
@@ -226,6 +219,8 @@ fn dictionary_pays(column: &ArrayRef) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use arrow_array::{Float64Array, Int64Array, StringArray};
     use arrow_schema::{Field, Schema};
@@ -250,12 +245,12 @@ mod tests {
         for start in (0..3000).step_by(10) {
             file.push(rows(start..start + 10), 0).expect("pushed");
             if start == 1000 || start == 2000 {
-                file.encode(Compression::SNAPPY).expect("encoded");
+                file.encode(&Format::Parquet(Compression::SNAPPY)).expect("encoded");
                 bytes.extend_from_slice(&file.take_encoded());
             }
         }
         assert_eq!(file.rows, 3000);
-        bytes.extend_from_slice(&file.finish(Compression::SNAPPY, &[("k", "v".into())]).expect("finished"));
+        bytes.extend_from_slice(&file.finish(&Format::Parquet(Compression::SNAPPY), &[("k", "v".into())]).expect("finished"));
         let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("a Parquet file");
         let metadata = reader.metadata().clone();
         assert_eq!(metadata.num_row_groups(), 3);
@@ -282,7 +277,7 @@ mod tests {
         file.push(narrow.clone(), 0).expect("pushed");
         assert!(file.takes(&rows(0..1).schema()));
         file.push(rows(5..6), 0).expect("pushed");
-        file.encode(Compression::UNCOMPRESSED).expect("encoded");
+        file.encode(&Format::Parquet(Compression::UNCOMPRESSED)).expect("encoded");
         assert!(!file.takes(&narrow.schema()) && file.takes(&rows(0..1).schema()));
     }
 }

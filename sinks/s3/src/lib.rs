@@ -6,6 +6,7 @@
 
 mod config;
 mod file;
+mod format;
 pub mod ledger;
 mod partitioner;
 mod schema;

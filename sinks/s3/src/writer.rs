@@ -272,7 +272,7 @@ impl PartitionWriter {
         let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
         let Some(file) = files.open.as_mut() else { return Ok(()) };
         if file.waiting_bytes() >= settings.row_group_bytes {
-            file.encode(settings.codec)?;
+            file.encode(&settings.format)?;
         }
         let full = settings.close.rows.is_some_and(|max| file.rows >= max) || file.estimated_bytes() >= settings.close.bytes;
         if full { self.close(lake) } else { self.send_parts(lake) }
@@ -306,7 +306,7 @@ impl PartitionWriter {
         let mut pairs = label.pairs();
         pairs.push(("lakefeed-topic", self.partition.topic.to_string()));
         pairs.push(("lakefeed-partition", self.partition.partition.to_string()));
-        let rest = file.finish(self.shared.settings.codec, &pairs)?;
+        let rest = file.finish(&self.shared.settings.format, &pairs)?;
         files.closed.push_back(ClosedFile { rest, label, upload: files.upload.take(), handed_over: false });
         self.publish(lake)
     }
@@ -425,7 +425,7 @@ impl PartitionWriter {
 }
 
 fn key(shared: &Shared, partition: &TopicPartition, lake: &LakePartition, first: i64) -> String {
-    shared.settings.layout.key(&partition.topic, lake, partition.partition, first, shared.settings.extension)
+    shared.settings.layout.key(&partition.topic, lake, partition.partition, first, shared.settings.format.extension())
 }
 
 /// How many of the rows join the file before it must be closed, by rows and by event time.
