@@ -1,12 +1,15 @@
 //! An open file: rows that wait, row groups that are encoded.
 
 use std::collections::HashSet;
+use std::hash::Hash;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 use lakefeed_core::{Error, Result};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -16,10 +19,9 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersi
 use parquet::schema::types::ColumnPath;
 
 use crate::format::{Buffer, Encoder, Format};
+use crate::rows::{Part, RowBuffer};
 use crate::schema::conform;
 
-/// Slices that are gathered into one before they cost more than their rows.
-const SLICES_MAX: usize = 32;
 /// Rows that decide whether a dictionary pays.
 const SAMPLE_ROWS: usize = 4096;
 
@@ -29,7 +31,10 @@ const SAMPLE_ROWS: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     schema: SchemaRef,
-    waiting: Vec<RecordBatch>,
+    /// Rows of the file's schema that wait.
+    waiting: RowBuffer,
+    /// Rows that came before, when the schema was narrower.
+    narrower: Vec<RecordBatch>,
     waiting_bytes: usize,
     encoder: Option<Box<dyn Encoder>>,
     encoded: Buffer,
@@ -47,8 +52,9 @@ pub(crate) struct OpenFile {
 impl OpenFile {
     pub(crate) fn new(schema: SchemaRef, now_ms: i64, first_event_ms: i64) -> Self {
         Self {
+            waiting: RowBuffer::new(Arc::clone(&schema)),
             schema,
-            waiting: Vec::new(),
+            narrower: Vec::new(),
             waiting_bytes: 0,
             encoder: None,
             encoded: Buffer::default(),
@@ -68,28 +74,32 @@ impl OpenFile {
     }
 
     /// Adds rows; their schema is that of the file or a later one.
-    pub(crate) fn push(&mut self, rows: RecordBatch, now_ms: i64) -> Result<()> {
-        if rows.schema_ref() != &self.schema {
-            self.schema = rows.schema();
+    pub(crate) fn push(&mut self, part: Part<'_>, now_ms: i64) -> Result<()> {
+        let schema = part.of.rows.schema_ref();
+        if schema != &self.schema {
+            if !self.waiting.is_empty() {
+                self.narrower.push(self.waiting.finish()?);
+            }
+            self.schema = Arc::clone(schema);
+            self.waiting = RowBuffer::new(Arc::clone(schema));
         }
-        self.rows += rows.num_rows() as u64;
+        self.waiting.append(part)?;
+        self.rows += part.len() as u64;
         self.touched_ms = now_ms;
-        self.waiting_bytes += rows.get_array_memory_size();
-        self.waiting.push(rows);
-        if self.waiting.len() > SLICES_MAX {
-            self.gather()?;
-        }
+        self.last_timestamp_ms = part.last_timestamp().unwrap_or(self.last_timestamp_ms);
+        self.waiting_bytes = self.waiting.held_bytes() + self.narrower.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
         Ok(())
     }
 
-    /// Puts the waiting slices together.
-    fn gather(&mut self) -> Result<()> {
-        let slices = self.waiting.iter().map(|rows| conform(rows, &self.schema)).collect::<Result<Vec<_>>>()?;
-        let whole =
-            arrow_select::concat::concat_batches(&self.schema, &slices).map_err(|e| Error::fatal("can't gather rows").with_source(e))?;
-        self.waiting_bytes = whole.get_array_memory_size();
-        self.waiting = vec![whole];
-        Ok(())
+    /// The waiting rows as one batch of the file's schema.
+    fn gather(&mut self) -> Result<RecordBatch> {
+        let rows = self.waiting.finish()?;
+        if self.narrower.is_empty() {
+            return Ok(rows);
+        }
+        let narrower = std::mem::take(&mut self.narrower);
+        let slices = narrower.iter().chain([&rows]).map(|rows| conform(rows, &self.schema)).collect::<Result<Vec<_>>>()?;
+        arrow_select::concat::concat_batches(&self.schema, &slices).map_err(|e| Error::fatal("can't gather rows").with_source(e))
     }
 
     /// The bytes it holds.
@@ -113,17 +123,15 @@ impl OpenFile {
 
     /// Encodes the waiting rows, as a row group if the format has such.
     pub(crate) fn encode(&mut self, format: &Format) -> Result<()> {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && self.narrower.is_empty() {
             return Ok(());
         }
-        self.gather()?;
+        let rows = self.gather()?;
         let mut encoder = match self.encoder.take() {
             Some(encoder) => encoder,
-            None => format.start(&self.waiting[0], self.encoded.clone())?,
+            None => format.start(&rows, self.encoded.clone())?,
         };
-        for rows in self.waiting.drain(..) {
-            self.encoded_total += encoder.encode(&rows)?;
-        }
+        self.encoded_total += encoder.encode(&rows)?;
         self.arrow_total += self.waiting_bytes as u64;
         self.waiting_bytes = 0;
         self.encoder = Some(encoder);
@@ -203,18 +211,22 @@ fn properties(codec: Compression, sample: &RecordBatch) -> WriterProperties {
 /// (doubles of sensors: 2.5 times the time, 8 % of the size).
 fn dictionary_pays(column: &ArrayRef) -> bool {
     let rows = column.len().min(SAMPLE_ROWS);
-    let distinct = match column.data_type() {
-        DataType::Float64 => {
-            column.as_primitive::<Float64Type>().values()[..rows].iter().map(|v| v.to_bits()).collect::<HashSet<_>>().len()
-        }
-        DataType::Int64 => column.as_primitive::<Int64Type>().values()[..rows].iter().collect::<HashSet<_>>().len(),
+    let max = rows * 3 / 10;
+    match column.data_type() {
+        DataType::Float64 => is_repetitive(column.as_primitive::<Float64Type>().values()[..rows].iter().map(|v| v.to_bits()), max),
+        DataType::Int64 => is_repetitive(column.as_primitive::<Int64Type>().values()[..rows].iter(), max),
         DataType::Utf8 => {
             let texts = column.as_string::<i32>();
-            (0..rows).map(|i| texts.value(i)).collect::<HashSet<_>>().len()
+            is_repetitive((0..rows).map(|i| texts.value(i)), max)
         }
-        _ => return true,
-    };
-    distinct * 10 <= rows * 3
+        _ => true,
+    }
+}
+
+/// Whether there are at most `max` distinct values.
+fn is_repetitive<T: Hash + Eq>(values: impl Iterator<Item = T>, max: usize) -> bool {
+    let mut seen = HashSet::with_hasher(FixedState::default());
+    values.into_iter().all(|value| !seen.insert(value) || seen.len() <= max)
 }
 
 #[cfg(test)]
@@ -222,6 +234,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::rows::Rows;
     use arrow_array::{Float64Array, Int64Array, StringArray};
     use arrow_schema::{Field, Schema};
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -238,12 +251,19 @@ mod tests {
             .expect("valid")
     }
 
+    fn push(file: &mut OpenFile, rows: RecordBatch) {
+        let numbers: Vec<i64> = (0..rows.num_rows() as i64).collect();
+        let indices: Vec<u32> = (0..rows.num_rows() as u32).collect();
+        let rows = Rows { rows, offsets: numbers.clone().into(), timestamps: numbers.clone().into(), events: numbers };
+        file.push(Part { of: &rows, indices: &indices }, 0).expect("pushed");
+    }
+
     #[test]
     fn slices_become_row_groups_and_read_back_in_order() {
         let mut file = OpenFile::new(rows(0..1).schema(), 0, 0);
         let mut bytes = Vec::new();
         for start in (0..3000).step_by(10) {
-            file.push(rows(start..start + 10), 0).expect("pushed");
+            push(&mut file, rows(start..start + 10));
             if start == 1000 || start == 2000 {
                 file.encode(&Format::Parquet(Compression::SNAPPY)).expect("encoded");
                 bytes.extend_from_slice(&file.take_encoded());
@@ -274,9 +294,9 @@ mod tests {
         )
         .expect("valid");
         let mut file = OpenFile::new(narrow.schema(), 0, 0);
-        file.push(narrow.clone(), 0).expect("pushed");
+        push(&mut file, narrow.clone());
         assert!(file.takes(&rows(0..1).schema()));
-        file.push(rows(5..6), 0).expect("pushed");
+        push(&mut file, rows(5..6));
         file.encode(&Format::Parquet(Compression::UNCOMPRESSED)).expect("encoded");
         assert!(!file.takes(&narrow.schema()) && file.takes(&rows(0..1).schema()));
     }

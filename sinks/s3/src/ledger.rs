@@ -128,9 +128,10 @@ impl Ledger {
         self.lakes.values().filter_map(|lake| Some(lake.ahead(self.next)?.1)).max()
     }
 
-    /// Whether an answer of the store is still to come.
-    pub fn is_asking(&self) -> bool {
-        self.lakes.values().any(|lake| matches!(lake.cover, Cover::Unknown { .. }))
+    /// The first record that waits for an answer of the store.
+    pub fn asking_from(&self) -> Option<i64> {
+        let asking = self.lakes.values().filter(|lake| matches!(lake.cover, Cover::Unknown { .. }));
+        asking.filter_map(|lake| Some(lake.open?.first)).min()
     }
 
     /// Records, none of them covered, join the open file of `lake`; without one a file is opened.

@@ -9,6 +9,7 @@ mod file;
 mod format;
 pub mod ledger;
 mod partitioner;
+mod rows;
 mod schema;
 mod sink;
 mod time;

@@ -13,11 +13,15 @@ use tokio::sync::mpsc;
 
 use crate::config::Settings;
 use crate::partitioner::Partitioner;
+use crate::rows::Rows;
 use crate::upload::{Beside, Report};
-use crate::writer::{PartitionWriter, Rows, Shared};
+use crate::writer::{PartitionWriter, Shared};
 
 /// Reports that wait to be read; uploads wait with theirs when there are more.
 const REPORTS_MAX: usize = 1024;
+
+/// How often all files are looked at: there can be thousands of them.
+const POLL_MS: i64 = 20;
 
 /// The longest that unfinished uploads have to clean up when the sink ends.
 const CLEAN_UP: Duration = Duration::from_secs(5);
@@ -33,6 +37,8 @@ pub(crate) struct S3Sink {
     budget: Arc<Budget>,
     /// What the budget was told last.
     held: usize,
+    /// When all files were looked at last.
+    polled_ms: i64,
     /// The schema without the columns that the path repeats, for the last schema seen.
     kept: Option<(SchemaRef, Vec<usize>)>,
 }
@@ -71,6 +77,7 @@ impl S3Sink {
             clock: Arc::clone(&context.clock),
             budget: Arc::clone(&context.budget),
             held: 0,
+            polled_ms: i64::MIN / 2,
             kept: None,
         })
     }
@@ -104,11 +111,15 @@ impl S3Sink {
         Ok(())
     }
 
+    fn hold(&mut self, held: usize) {
+        self.budget.set(self.held, held);
+        self.held = held;
+    }
+
     /// Tells the budget what is held, and closes the largest files while it is passed.
     fn balance(&mut self) -> Result<()> {
         let held = self.writers.values_mut().map(PartitionWriter::held_bytes).sum();
-        self.budget.set(self.held, held);
-        self.held = held;
+        self.hold(held);
         let mut over = self.budget.over();
         while over > 0 {
             let largest = self.writers.values().filter_map(|w| Some((w.partition.clone(), w.largest()?)));
@@ -179,23 +190,29 @@ impl Sink for S3Sink {
             context.reject(batch.offsets[row as usize], field, message);
         }
         let events = self.partitioner.event_times(&batch);
-        let rows =
-            Rows { rows: self.drop_columns(&batch)?, offsets: batch.offsets.to_vec(), timestamps: batch.timestamps.to_vec(), events };
+        let rows = self.drop_columns(&batch)?;
+        let rows = Arc::new(Rows { rows, offsets: batch.offsets.clone(), timestamps: batch.timestamps.clone(), events });
+        let bytes = rows.held_bytes();
         let Some(writer) = self.writers.get_mut(&batch.partition) else {
             return Err(Error::fatal(format!("{}: rows came before the assignment", batch.partition)));
         };
         for (lake, indices) in groups.rows {
-            let part = if indices.len() == rows.offsets.len() { rows.clone() } else { rows.take(&indices)? };
-            writer.append(&lake, part, now_ms)?;
+            writer.append(&lake, &rows, indices, now_ms)?;
         }
-        writer.read_to(batch.next_offset, &batch.offsets, &batch.timestamps)?;
-        self.balance()
+        writer.read_to(batch.next_offset, rows)?;
+        // About; what is held is counted by the next `poll`, or at once when that matters.
+        self.hold(self.held + bytes);
+        if self.budget.over() > 0 { self.balance() } else { Ok(()) }
     }
 
     fn poll(&mut self, context: &mut SinkContext) -> Result<()> {
         self.shared.beside.reap()?;
         self.take_reports(context)?;
         let now_ms = self.clock.now_ms();
+        if (0..POLL_MS).contains(&(now_ms - self.polled_ms)) {
+            return Ok(());
+        }
+        self.polled_ms = now_ms;
         for writer in self.writers.values_mut() {
             writer.poll(now_ms)?;
         }

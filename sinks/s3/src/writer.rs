@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow_array::{RecordBatch, UInt32Array};
-use arrow_buffer::ScalarBuffer;
 use bytes::Bytes;
 use lakefeed_core::{Error, Result, TopicPartition};
 use lakefeed_store::Store;
@@ -13,7 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::config::Settings;
 use crate::file::OpenFile;
-use crate::ledger::{LakePartition, Ledger, Span};
+use crate::ledger::{LakePartition, Ledger};
+use crate::rows::{Part, Rows};
 use crate::upload::{Address, Beside, Label, Newest, Outcome, Report, Uploading, look_up};
 
 /// Lake partitions without work that are remembered.
@@ -37,45 +36,6 @@ impl Shared {
     }
 }
 
-/// Rows of one lake partition with what must be known of each.
-#[derive(Debug, Clone)]
-pub(crate) struct Rows {
-    pub(crate) rows: RecordBatch,
-    pub(crate) offsets: Vec<i64>,
-    pub(crate) timestamps: Vec<i64>,
-    pub(crate) events: Vec<i64>,
-}
-
-impl Rows {
-    fn slice(&self, from: usize, to: usize) -> Self {
-        let part = |values: &[i64]| values[from..to].to_vec();
-        Self {
-            rows: self.rows.slice(from, to - from),
-            offsets: part(&self.offsets),
-            timestamps: part(&self.timestamps),
-            events: part(&self.events),
-        }
-    }
-
-    /// The rows at these indices.
-    pub(crate) fn take(&self, indices: &[u32]) -> Result<Self> {
-        let at = |values: &[i64]| indices.iter().map(|i| values[*i as usize]).collect();
-        let rows = arrow_select::take::take_record_batch(&self.rows, &UInt32Array::from(indices.to_vec()));
-        let rows = rows.map_err(|e| Error::fatal("can't select rows").with_source(e))?;
-        Ok(Self { rows, offsets: at(&self.offsets), timestamps: at(&self.timestamps), events: at(&self.events) })
-    }
-
-    fn span(&self) -> Option<Span> {
-        Some(Span { first: *self.offsets.first()?, last: *self.offsets.last()?, count: self.offsets.len() as u64 })
-    }
-
-    /// The rows above an offset.
-    fn above(self, offset: i64) -> Self {
-        let from = self.offsets.partition_point(|o| *o <= offset);
-        if from == 0 { self } else { self.slice(from, self.offsets.len()) }
-    }
-}
-
 /// A file that takes no more rows.
 #[derive(Debug)]
 struct ClosedFile {
@@ -87,9 +47,8 @@ struct ClosedFile {
 
 #[derive(Debug, Default)]
 struct LakeFiles {
-    /// Rows that wait for the store's answer about their lake partition.
-    aside: Vec<Rows>,
-    aside_bytes: usize,
+    /// Rows that wait for the store's answer about their lake partition. Their batches are among [`PartitionWriter::passed`].
+    aside: Vec<(Arc<Rows>, Vec<u32>)>,
     open: Option<OpenFile>,
     /// The upload of the open file, once it has sent a part.
     upload: Option<Uploading>,
@@ -99,10 +58,7 @@ struct LakeFiles {
 impl LakeFiles {
     fn held_bytes(&self) -> usize {
         let closed = self.closed.iter().map(|f| f.rest.len() + f.upload.as_ref().map_or(0, Uploading::held_bytes));
-        self.aside_bytes
-            + self.open.as_ref().map_or(0, OpenFile::held_bytes)
-            + self.upload.as_ref().map_or(0, Uploading::held_bytes)
-            + closed.sum::<usize>()
+        self.open.as_ref().map_or(0, OpenFile::held_bytes) + self.upload.as_ref().map_or(0, Uploading::held_bytes) + closed.sum::<usize>()
     }
 
     fn is_idle(&self) -> bool {
@@ -125,8 +81,8 @@ pub(crate) struct PartitionWriter {
     pub(crate) skipped: u64,
     /// Last records of files that are still to be met in the topic, by offset.
     expected: BTreeMap<i64, Newest>,
-    /// Offsets and timestamps of what was read while the store was being asked: its answer may concern them.
-    passed: Vec<(ScalarBuffer<i64>, ScalarBuffer<i64>)>,
+    /// What was read since the first row that waits for an answer of the store: the answer may concern it.
+    passed: VecDeque<Arc<Rows>>,
 }
 
 impl PartitionWriter {
@@ -141,7 +97,7 @@ impl PartitionWriter {
             shared,
             skipped: 0,
             expected: BTreeMap::new(),
-            passed: Vec::new(),
+            passed: VecDeque::new(),
         }
     }
 
@@ -150,32 +106,30 @@ impl PartitionWriter {
     }
 
     /// Takes the rows of one lake partition.
-    pub(crate) fn append(&mut self, lake: &LakePartition, rows: Rows, now_ms: i64) -> Result<()> {
+    pub(crate) fn append(&mut self, lake: &LakePartition, rows: &Arc<Rows>, indices: Vec<u32>, now_ms: i64) -> Result<()> {
+        let part = Part { of: rows, indices: &indices };
         match self.ledger.covered(lake) {
-            Some(last) => self.append_above(lake, rows, last, now_ms),
+            Some(last) => self.append_above(lake, part, last, now_ms),
             None => {
-                if let Some(span) = rows.span() {
+                if let Some(span) = part.span() {
                     self.ledger.set_aside(lake, span.first);
                 }
-                let files = self.lakes.entry(Arc::clone(lake)).or_default();
-                files.aside_bytes += rows.rows.get_array_memory_size();
-                files.aside.push(rows);
+                self.lakes.entry(Arc::clone(lake)).or_default().aside.push((Arc::clone(rows), indices));
                 Ok(())
             }
         }
     }
 
-    /// Everything below `next` has been looked at; `offsets` and `timestamps` are those of the rows that were there.
-    pub(crate) fn read_to(&mut self, next: i64, offsets: &ScalarBuffer<i64>, timestamps: &ScalarBuffer<i64>) -> Result<()> {
+    /// Everything below `next` has been looked at; `rows` are the rows that were there.
+    pub(crate) fn read_to(&mut self, next: i64, rows: Arc<Rows>) -> Result<()> {
         while self.expected.first_key_value().is_some_and(|(last, _)| *last < next) {
             if let Some((_, newest)) = self.expected.pop_first() {
-                self.compare(&newest, offsets, timestamps)?;
+                self.compare(&newest, &rows)?;
             }
         }
         self.ledger.read_to(next);
-        if self.ledger.is_asking() {
-            self.passed.push((offsets.clone(), timestamps.clone()));
-        }
+        self.passed.push_back(rows);
+        self.forget_passed();
         for lake in self.ledger.lookups() {
             let layout = &self.shared.settings.layout;
             let prefix = layout.prefix(&self.partition.topic, &lake, self.partition.partition);
@@ -186,7 +140,8 @@ impl PartitionWriter {
 
     /// The topic's record at the end of a file must be the one that the file was written from; it is known by its timestamp. A record that is
     /// not there any more (compaction) says nothing.
-    fn compare(&self, newest: &Newest, offsets: &[i64], timestamps: &[i64]) -> Result<()> {
+    fn compare(&self, newest: &Newest, rows: &Rows) -> Result<()> {
+        let (offsets, timestamps) = (&rows.offsets, &rows.timestamps);
         let (last, written) = (newest.label.span.last, newest.label.last_timestamp_ms);
         let Ok(row) = offsets.binary_search(&last) else { return Ok(()) };
         if written.is_none_or(|ms| ms == timestamps[row]) {
@@ -206,64 +161,59 @@ impl PartitionWriter {
     fn answer(&mut self, lake: &LakePartition, newest: Option<Newest>, now_ms: i64) -> Result<()> {
         let last = newest.as_ref().map_or(-1, |newest| newest.label.span.last);
         if let Some(newest) = newest {
-            for (offsets, timestamps) in &self.passed {
-                self.compare(&newest, offsets, timestamps)?;
-            }
+            self.passed.iter().try_for_each(|rows| self.compare(&newest, rows))?;
             self.expected.insert(last, newest);
         }
         self.ledger.answer(lake, last);
-        if !self.ledger.is_asking() {
-            self.passed.clear();
-        }
         let files = self.lakes.entry(Arc::clone(lake)).or_default();
-        files.aside_bytes = 0;
-        for rows in std::mem::take(&mut files.aside) {
-            self.append_above(lake, rows, last, now_ms)?;
+        for (rows, indices) in std::mem::take(&mut files.aside) {
+            self.append_above(lake, Part { of: &rows, indices: &indices }, last, now_ms)?;
         }
+        self.forget_passed();
         Ok(())
+    }
+
+    /// Lets go of what no answer can concern any more.
+    fn forget_passed(&mut self) {
+        let from = self.ledger.asking_from().unwrap_or(i64::MAX);
+        while self.passed.front().is_some_and(|rows| rows.offsets.last().is_none_or(|last| *last < from)) {
+            self.passed.pop_front();
+        }
     }
 
     fn address(&self, lake: &LakePartition) -> Address {
         Address { reports: self.shared.reports.clone(), partition: self.index, epoch: self.epoch, lake: Arc::clone(lake) }
     }
 
-    fn append_above(&mut self, lake: &LakePartition, rows: Rows, covered: i64, now_ms: i64) -> Result<()> {
-        let (before, first) = (rows.offsets.len(), rows.offsets.first().copied());
-        let mut rows = rows.above(covered);
-        let skipped = before - rows.offsets.len();
-        if let Some(first) = first.filter(|_| skipped > 0) {
-            self.ledger.skip(lake, first);
-            self.skipped += skipped as u64;
+    fn append_above(&mut self, lake: &LakePartition, part: Part<'_>, covered: i64, now_ms: i64) -> Result<()> {
+        let (skipped, mut part) = part.split(part.through(covered));
+        if let Some(span) = skipped.span() {
+            self.ledger.skip(lake, span.first);
+            self.skipped += span.count;
         }
-        while !rows.offsets.is_empty() {
-            self.make_room(lake, &rows)?;
+        while part.len() > 0 {
+            self.make_room(lake, part)?;
             let files = self.lakes.entry(Arc::clone(lake)).or_default();
-            let file = files.open.get_or_insert_with(|| OpenFile::new(rows.rows.schema(), now_ms, rows.events[0]));
-            let fits = fitting(file, &rows.events, &self.shared.settings);
-            let (now, later) =
-                if fits == rows.offsets.len() { (rows, None) } else { (rows.slice(0, fits), Some(rows.slice(fits, rows.offsets.len()))) };
-            file.push(now.rows.clone(), now_ms)?;
-            file.last_timestamp_ms = now.timestamps.last().copied().unwrap_or(-1);
+            let file = files.open.get_or_insert_with(|| OpenFile::new(part.of.rows.schema(), now_ms, part.event(0)));
+            let (now, later) = part.split(fitting(file, part, &self.shared.settings));
+            file.push(now, now_ms)?;
             if let Some(span) = now.span() {
                 self.ledger.append(lake, span);
             }
             self.after_append(lake)?;
-            match later {
-                Some(later) => {
-                    self.close(lake)?;
-                    rows = later;
-                }
-                None => return Ok(()),
+            if later.len() > 0 {
+                self.close(lake)?;
             }
+            part = later;
         }
         Ok(())
     }
 
     /// Closes the open file if the first row can't join it.
-    fn make_room(&mut self, lake: &LakePartition, rows: &Rows) -> Result<()> {
+    fn make_room(&mut self, lake: &LakePartition, part: Part<'_>) -> Result<()> {
         let Some(file) = self.lakes.get(lake).and_then(|files| files.open.as_ref()) else { return Ok(()) };
-        let full = fitting(file, &rows.events, &self.shared.settings) == 0;
-        if full || !file.takes(rows.rows.schema_ref()) { self.close(lake) } else { Ok(()) }
+        let full = fitting(file, part, &self.shared.settings) == 0;
+        if full || !file.takes(part.of.rows.schema_ref()) { self.close(lake) } else { Ok(()) }
     }
 
     /// Encodes and uploads what has become large enough, and closes the file when it is full.
@@ -404,7 +354,7 @@ impl PartitionWriter {
             self.lakes.retain(|_, files| !files.is_idle());
             self.ledger.forget_idle(IDLE_LAKES_MAX);
         }
-        let passed: usize = self.passed.iter().map(|(offsets, _)| 2 * size_of_val(&offsets[..])).sum();
+        let passed: usize = self.passed.iter().map(|rows| rows.held_bytes()).sum();
         passed + self.lakes.values().map(LakeFiles::held_bytes).sum::<usize>()
     }
 
@@ -429,9 +379,9 @@ fn key(shared: &Shared, partition: &TopicPartition, lake: &LakePartition, first:
 }
 
 /// How many of the rows join the file before it must be closed, by rows and by event time.
-fn fitting(file: &OpenFile, events: &[i64], settings: &Settings) -> usize {
-    let by_rows = settings.close.rows.map_or(events.len(), |max| usize::try_from(max.saturating_sub(file.rows)).unwrap_or(usize::MAX));
+fn fitting(file: &OpenFile, part: Part<'_>, settings: &Settings) -> usize {
+    let by_rows = settings.close.rows.map_or(part.len(), |max| usize::try_from(max.saturating_sub(file.rows)).unwrap_or(usize::MAX));
     let limit = settings.close.event_ms.map(|ms| file.first_event_ms.saturating_add(ms));
-    let by_event = limit.map_or(events.len(), |limit| events.iter().position(|t| *t >= limit).unwrap_or(events.len()));
-    by_rows.min(by_event).min(events.len())
+    let late = |limit: i64| (0..part.len()).find(|row| part.event(*row) >= limit);
+    by_rows.min(limit.and_then(late).unwrap_or(part.len())).min(part.len())
 }
