@@ -7,20 +7,7 @@ use std::time::Duration;
 
 use lakefeed_kit::{Fault, Proxy, minio, wait_until};
 
-use crate::scene::{PATIENCE, Scene, stop};
-
-/// A small generator of numbers (SplitMix64), so that a failure can be repeated by its seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
+use crate::scene::{Dice, PATIENCE, Scene, stop};
 
 fn frozen_worker(scene: &Scene) {
     scene.produce(0..60_000, 10);
