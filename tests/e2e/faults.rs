@@ -118,7 +118,7 @@ fn an_outage_of_the_store_is_waited_out_and_a_stop_in_it_ends_in_time() {
     scene.wait_for_rows(&mut worker, "the first files", 1);
     proxy.set(Fault::Refuse);
     scene.produce(20_000..30_000, 10);
-    worker.wait_for_log("The store did not do it", PATIENCE);
+    worker.wait_for_log("Requests to the store fail", PATIENCE);
     // 5 s to publish, 5 s to clean up, and then it ends without what the store did not take.
     assert!(worker.terminate(Duration::from_secs(20)).success(), "{worker}");
     assert!(worker.log().contains("read again from the committed offsets"), "{worker}");
