@@ -7,20 +7,7 @@ use std::time::Duration;
 
 use lakefeed_kit::{Fault, Proxy, minio, wait_until};
 
-use crate::scene::{PATIENCE, Scene, stop};
-
-/// A small generator of numbers (SplitMix64), so that a failure can be repeated by its seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
+use crate::scene::{Dice, PATIENCE, Scene, stop};
 
 fn frozen_worker(scene: &Scene) {
     scene.produce(0..60_000, 10);
@@ -131,7 +118,7 @@ fn an_outage_of_the_store_is_waited_out_and_a_stop_in_it_ends_in_time() {
     scene.wait_for_rows(&mut worker, "the first files", 1);
     proxy.set(Fault::Refuse);
     scene.produce(20_000..30_000, 10);
-    worker.wait_for_log("The store did not do it", PATIENCE);
+    worker.wait_for_log("Requests to the store fail", PATIENCE);
     // 5 s to publish, 5 s to clean up, and then it ends without what the store did not take.
     assert!(worker.terminate(Duration::from_secs(20)).success(), "{worker}");
     assert!(worker.log().contains("read again from the committed offsets"), "{worker}");

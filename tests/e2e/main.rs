@@ -1,9 +1,11 @@
 //! The binary from end to end: real Apache Kafka, real MinIO, real DuckDB, and pyarrow as a reader that is not ours.
 
 mod bad_input;
+mod chaos;
 mod demo;
 mod faults;
 mod motor;
+mod outage;
 mod pipeline;
 mod processor;
 mod scene;

@@ -57,10 +57,14 @@ impl Scene {
     /// On S3; `endpoint` is where the worker finds the store.
     pub(crate) fn s3(name: &str, partitions: u32, endpoint: &str) -> Self {
         let mut scene = Self::local(name, partitions);
-        let bucket = minio().bucket();
-        scene.target = format!("s3.bucket.name={bucket}\ns3.region=us-east-1\nstore.url={endpoint}\ntopics.dir=\nretry.backoff.ms=100\n");
-        scene.lake = format!("s3://{bucket}");
+        scene.lake = format!("s3://{}", minio().bucket());
+        scene.target = scene.target_at(endpoint);
         scene
+    }
+
+    fn target_at(&self, endpoint: &str) -> String {
+        let bucket = self.lake.trim_start_matches("s3://");
+        format!("s3.bucket.name={bucket}\ns3.region=us-east-1\nstore.url={endpoint}\ntopics.dir=\nretry.backoff.ms=100\n")
     }
 
     /// Small files in seven lake partitions; members that are gone are missed after 6 s.
@@ -71,6 +75,20 @@ impl Scene {
     }
 
     pub(crate) fn worker(&self, name: &str, keys: &str) -> Process {
+        self.worker_with(name, keys, "")
+    }
+
+    /// A worker with more keys of its own.
+    pub(crate) fn worker_with(&self, name: &str, keys: &str, worker_keys: &str) -> Process {
+        self.worker_to(name, &self.target, keys, worker_keys)
+    }
+
+    /// A worker that finds the S3 store at another address.
+    pub(crate) fn worker_at(&self, name: &str, endpoint: &str, keys: &str) -> Process {
+        self.worker_to(name, &self.target_at(endpoint), keys, "")
+    }
+
+    fn worker_to(&self, name: &str, target: &str, keys: &str, worker_keys: &str) -> Process {
         let place = |file: String, text: String| {
             let path = self.dir.path().join(file);
             fs::write(&path, text).expect("written");
@@ -81,13 +99,13 @@ impl Scene {
             format!("{name}.worker.properties"),
             format!(
                 "bootstrap.servers={}\noffset.storage.file.filename={home}/{name}.offsets\nstate.dir={home}/{name}.state\n\
-                 offset.flush.interval.ms=200\ntask.shutdown.graceful.timeout.ms=5000\nconsumer.topic.metadata.refresh.interval.ms=1000\n",
+                 offset.flush.interval.ms=200\ntask.shutdown.graceful.timeout.ms=5000\nconsumer.topic.metadata.refresh.interval.ms=1000\n{worker_keys}",
                 kafka().bootstrap
             ),
         );
         let connector = place(
             format!("{name}.properties"),
-            format!("name={}\nconnector.class=S3SinkConnector\ntopics={}\n{}{keys}", self.topic, self.topic, self.target),
+            format!("name={}\nconnector.class=S3SinkConnector\ntopics={}\n{target}{keys}", self.topic, self.topic),
         );
         Process::spawn(&mut lakefeed(&["connect", &worker, &connector]), self.dir.path().join(format!("{name}.log")))
     }
@@ -167,4 +185,17 @@ pub(crate) fn stack() -> PathBuf {
 pub(crate) fn stop(worker: &mut Process) {
     assert!(worker.terminate(PATIENCE).success(), "{worker}");
     assert!(!worker.log().contains("panicked"), "{worker}");
+}
+
+/// A small generator of numbers (SplitMix64), so that a failure can be repeated by its seed.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit
+    }
 }

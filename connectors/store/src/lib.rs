@@ -98,6 +98,27 @@ impl Part {
     }
 }
 
+/// The cause of an error that says: somebody has ended the upload, so it can't go on.
+#[derive(Debug)]
+pub(crate) struct UploadGone(Option<s3_error::Answer>);
+
+impl fmt::Display for UploadGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(answer) => answer.fmt(f),
+            None => f.write_str("its temporary file is gone"),
+        }
+    }
+}
+
+impl std::error::Error for UploadGone {}
+
+/// Whether [`Store::upload_part`] or [`Store::complete_if_absent`] failed because somebody has ended the upload (a person, a lifecycle rule,
+/// [`Store::abort_upload`]). Its kind is `Retry`, but the same call fails for ever: write the object again from its beginning.
+pub fn upload_is_gone(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.is::<UploadGone>())
+}
+
 /// An upload that somebody began and did not end, as [`Store::list_uploads`] finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadInfo {
@@ -218,7 +239,7 @@ impl Store {
     /// part. S3 wants at least 5 MiB in each but the last.
     ///
     /// # Errors
-    /// As the crate says. The same part can be tried again.
+    /// As the crate says. The same part can be tried again, unless the upload is gone ([`upload_is_gone`]).
     pub async fn upload_part(&self, upload: &Upload, number: i32, data: Vec<Bytes>) -> Result<Part> {
         if !(1..=10_000).contains(&number) {
             return Err(Error::fatal(format!("part {number} of '{}': a part number is expected to be 1 to 10000", upload.key)));
@@ -233,8 +254,7 @@ impl Store {
     /// Makes the object of the parts, in the order of their numbers, unless one of that name is there; then the upload is aborted.
     ///
     /// # Errors
-    /// As the crate says. After `Retry` the same call can be made again (with a clone); if the upload is gone by then, the message says
-    /// so, and the object must be written again from its beginning.
+    /// As the crate says. After `Retry` the same call can be made again (with a clone), unless the upload is gone ([`upload_is_gone`]).
     pub async fn complete_if_absent(&self, upload: Upload, mut parts: Vec<Part>) -> Result<Put> {
         parts.sort_by_key(|part| part.number);
         match (&*self.kind, upload.target) {
@@ -318,7 +338,8 @@ impl Store {
     /// files in the folder part of `prefix` (all that stands before its last `/`) and below. They may be somebody's work in progress:
     /// go by their age.
     ///
-    /// MinIO finds an upload only when `prefix` is its whole key.
+    /// MinIO finds an upload only when `prefix` is its whole key: below a folder it finds none. It removes uploads by itself a day after they
+    /// were begun (its setting `api stale_uploads_expiry`).
     ///
     /// # Errors
     /// As the crate says.

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::s3_client::{Connection, connect};
 use crate::s3_error::{Answer, Op, Request};
-use crate::{ObjectMeta, Part, Put, S3Settings, Sse, key};
+use crate::{ObjectMeta, Part, Put, S3Settings, Sse, UploadGone, key};
 
 /// The object by which [`S3Store::probe`] tries a folder out.
 const PROBE: &str = ".lakefeed-probe";
@@ -289,5 +289,5 @@ fn gather(mut parts: Vec<Bytes>) -> Bytes {
 
 /// The error for an upload that somebody aborted.
 fn gone(request: &Request<'_>, answer: Answer) -> Error {
-    Error::retry(format!("{request}: the upload is gone; write the object again from its beginning")).with_source(answer)
+    Error::retry(format!("{request}: the upload is gone; write the object again from its beginning")).with_source(UploadGone(Some(answer)))
 }

@@ -165,6 +165,21 @@ const KEYS: &[Key] = &[
     Key::new("retry.backoff.ms", KeyKind::Long, "The first wait before a request to the store is made again; it doubles up to 30 s.")
         .default("500")
         .group("S3"),
+    Key::new(
+        "s3.denied.timeout.ms",
+        KeyKind::Long,
+        "How long a request that the store denies (credentials, rights, clock, missing bucket) is made again before the task fails.",
+    )
+    .default("300000")
+    .validator(non_negative)
+    .group("S3"),
+    Key::new(
+        "s3.multipart.abort.age.ms",
+        KeyKind::Long,
+        "Unfinished uploads of the topics' files are removed this many milliseconds after they were begun; -1: never. A crash leaves them.",
+    )
+    .default("86400000")
+    .group("S3"),
     Key::new("enable.conditional.writes", KeyKind::Boolean, "Accepted as in the Confluent S3 sink; writes are always conditional.")
         .importance(Importance::Low)
         .group("S3"),
@@ -199,6 +214,8 @@ pub(crate) struct Settings {
     pub(crate) part_bytes: usize,
     pub(crate) ignore_nulls: bool,
     pub(crate) retry_backoff_ms: u64,
+    pub(crate) denied_timeout_ms: u64,
+    pub(crate) abort_age_ms: Option<i64>,
 }
 
 /// What closes a file; the first one wins.
@@ -247,6 +264,8 @@ impl Settings {
             part_bytes: size(config, "s3.part.size"),
             ignore_nulls: config.text("behavior.on.null.values") == "ignore",
             retry_backoff_ms: config.int("retry.backoff.ms").and_then(|n| u64::try_from(n).ok()).unwrap_or(500).max(1),
+            denied_timeout_ms: config.int("s3.denied.timeout.ms").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            abort_age_ms: config.int("s3.multipart.abort.age.ms").filter(|ms| *ms >= 0),
         })
     }
 

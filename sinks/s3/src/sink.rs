@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 use crate::config::Settings;
 use crate::partitioner::Partitioner;
 use crate::rows::Rows;
+use crate::requests::Requests;
+use crate::stale::Sweeper;
 use crate::upload::{Beside, Report};
 use crate::writer::{PartitionWriter, Shared};
 
@@ -41,6 +43,7 @@ pub(crate) struct S3Sink {
     polled_ms: i64,
     /// The schema without the columns that the path repeats, for the last schema seen.
     kept: Option<(SchemaRef, Vec<usize>)>,
+    sweeper: Sweeper,
 }
 
 impl S3Sink {
@@ -60,12 +63,14 @@ impl S3Sink {
         }
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let partitioner = Partitioner::new(settings.terms.clone(), settings.null_marker.clone(), settings.layout.clone());
+        let requests = Requests::new(settings.retry_backoff_ms, settings.denied_timeout_ms);
+        let sweeper = Sweeper::new(settings.abort_age_ms);
         let shared = Shared {
             settings: Arc::new(settings),
             store,
             incarnation: context.incarnation.clone(),
             reports: sender,
-            beside: Beside::default(),
+            beside: Beside::new(requests),
             epochs: Arc::default(),
         };
         Ok(Self {
@@ -79,6 +84,7 @@ impl S3Sink {
             held: 0,
             polled_ms: i64::MIN / 2,
             kept: None,
+            sweeper,
         })
     }
 
@@ -215,6 +221,7 @@ impl Sink for S3Sink {
         self.polled_ms = now_ms;
         for writer in self.writers.values_mut() {
             writer.poll(now_ms)?;
+            self.sweeper.visit(&writer.partition, now_ms, &self.shared);
         }
         self.balance()
     }

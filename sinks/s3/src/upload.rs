@@ -1,7 +1,7 @@
 //! What runs beside the task: one upload per file, and questions to the store.
 //!
-//! Every request that fails in passing is made again, without end and with growing waits, until the file's owner lets go of it. What comes of it
-//! is told to the task through one bounded channel.
+//! Every request that fails in passing is made again ([`Requests`]) until the file's owner lets go of it. What comes of it is told to the task
+//! through one bounded channel.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,49 +9,32 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lakefeed_core::{Error, ErrorKind, Result};
+use lakefeed_core::{Error, Result};
 use lakefeed_layout::KeyLayout;
-use lakefeed_store::{Part, Put, Store, Upload};
+use lakefeed_store::{Part, Put, Store, Upload, upload_is_gone};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::ledger::{LakePartition, Span};
+use crate::requests::Requests;
 
-const RETRY_MAX: Duration = Duration::from_secs(30);
-/// Requests to the store that one sink has under way at once.
-const REQUESTS_MAX: usize = 64;
-/// How often the end of a multipart upload is asked for; the store may have lost it.
-const COMPLETE_ATTEMPTS: u32 = 8;
 /// Of a Parquet file's end: enough for the footers of most files in one request.
 const FOOTER_BYTES: u64 = 64 * 1024;
 
 /// The uploads and questions of a sink that run beside its task. It owns them: they are reaped while it works and joined at its end.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Beside {
     set: Arc<Mutex<JoinSet<()>>>,
-    requests: Requests,
-}
-
-/// A bound for requests that are under way at once: connections, memory of the client.
-#[derive(Debug, Clone)]
-struct Requests(Arc<Semaphore>);
-
-impl Default for Requests {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(REQUESTS_MAX)))
-    }
-}
-
-impl Requests {
-    /// A place; held for one request, not for the wait before the next. `None` never comes: the semaphore is not closed.
-    async fn place(&self) -> Option<SemaphorePermit<'_>> {
-        self.0.acquire().await.ok()
-    }
+    pub(crate) requests: Requests,
 }
 
 impl Beside {
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn new(requests: Requests) -> Self {
+        Self { set: Arc::default(), requests }
+    }
+
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.set().spawn_on(work, &Handle::current());
     }
 
@@ -182,17 +165,11 @@ pub(crate) struct Uploading {
 
 impl Uploading {
     /// Starts with the first part or, for a file that goes in one request, with [`Uploading::finish`].
-    pub(crate) fn start(beside: &Beside, store: Store, key: String, first_wait_ms: u64, address: Address) -> Self {
+    pub(crate) fn start(beside: &Beside, store: Store, key: String, address: Address) -> Self {
         let (commands, receiver) = mpsc::channel(1);
         let in_flight = Arc::new(AtomicUsize::new(0));
-        let transfer = Transfer {
-            store,
-            key,
-            first_wait: Duration::from_millis(first_wait_ms),
-            in_flight: Arc::clone(&in_flight),
-            requests: beside.requests.clone(),
-            reports: address.reports.clone(),
-        };
+        let transfer =
+            Transfer { store, key, in_flight: Arc::clone(&in_flight), requests: beside.requests.clone(), reports: address.reports.clone() };
         beside.spawn(transfer.run(receiver, address));
         Self { commands, in_flight }
     }
@@ -232,31 +209,16 @@ impl Uploading {
     }
 }
 
-/// Makes a request until it is not passing trouble any more: `Ok(None)` when the owner has let go meanwhile.
-macro_rules! again {
-    ($transfer:expr, $owner:expr, $request:expr) => {{
-        let mut wait = $transfer.first_wait;
-        loop {
-            let place = $transfer.requests.place().await;
-            let answer = $request;
-            drop(place);
-            match answer {
-                Ok(value) => break Ok(Some(value)),
-                Err(error) => match $transfer.patience(error, &mut wait, $owner).await {
-                    Ok(true) => {}
-                    Ok(false) => break Ok(None),
-                    Err(error) => break Err(error),
-                },
-            }
-        }
-    }};
+/// An upload in parts, and those that are in the store.
+struct Multipart {
+    upload: Upload,
+    parts: Vec<Part>,
 }
 
 /// The task side of an upload.
 struct Transfer {
     store: Store,
     key: String,
-    first_wait: Duration,
     in_flight: Arc<AtomicUsize>,
     requests: Requests,
     reports: mpsc::Sender<Report>,
@@ -264,113 +226,88 @@ struct Transfer {
 
 impl Transfer {
     async fn run(self, mut commands: mpsc::Receiver<Command>, address: Address) {
-        let mut multipart: Option<(Upload, Vec<Part>)> = None;
-        loop {
+        let mut multipart: Option<Multipart> = None;
+        let outcome = loop {
             let step = tokio::select! {
                 // The owner has let go of the file in the middle of a request.
                 () = address.reports.closed() => None,
                 command = commands.recv() => command,
             };
-            let Some(command) = step else {
-                self.give_up(multipart).await;
-                return;
-            };
-            match command {
-                Command::Part(bytes) => {
+            match step {
+                None => break None,
+                Some(Command::Part(bytes)) => {
                     let len = bytes.len();
                     let uploaded = self.part(&mut multipart, bytes, &commands).await;
                     self.in_flight.fetch_sub(len, Ordering::AcqRel);
                     match uploaded {
-                        Ok(true) => {}
-                        Ok(false) => return self.give_up(multipart).await,
-                        Err(error) => {
-                            self.give_up(multipart).await;
-                            return address.report(Outcome::Failed(error)).await;
-                        }
+                        Ok(Some(())) => {}
+                        Ok(None) => break None,
+                        Err(error) => break Some(self.failure(error)),
                     }
                 }
-                Command::Finish { rest, label } => {
+                Some(Command::Finish { rest, label }) => {
                     let len = rest.len();
-                    let outcome = self.publish(multipart, rest, &label, &commands).await;
+                    let outcome = self.publish(&mut multipart, rest, &label, &commands).await;
                     self.in_flight.fetch_sub(len, Ordering::AcqRel);
-                    if let Some(outcome) = outcome {
-                        address.report(outcome).await;
-                    }
-                    return;
+                    break outcome;
                 }
             }
+        };
+        if !matches!(outcome, Some(Outcome::Published)) {
+            self.give_up(multipart).await;
+        }
+        if let Some(outcome) = outcome {
+            address.report(outcome).await;
         }
     }
 
-    /// Uploads a part; false when the owner has let go.
-    async fn part(&self, multipart: &mut Option<(Upload, Vec<Part>)>, bytes: Bytes, owner: &mpsc::Receiver<Command>) -> Result<bool> {
+    /// Makes a request until it is done; `None` when the owner has let go.
+    async fn again<T, F: Future<Output = Result<T>>>(&self, owner: &mpsc::Receiver<Command>, request: impl Fn() -> F) -> Result<Option<T>> {
+        let wanted = || !(owner.is_closed() && owner.is_empty());
+        self.requests.again(|| self.store.url(&self.key), wanted, &self.reports, request).await
+    }
+
+    /// Uploads a part; `None` when the owner has let go.
+    async fn part(&self, multipart: &mut Option<Multipart>, bytes: Bytes, owner: &mpsc::Receiver<Command>) -> Result<Option<()>> {
         if multipart.is_none() {
-            let begun = again!(self, owner, self.store.begin(&self.key, &[]).await)?;
-            let Some(upload) = begun else { return Ok(false) };
-            *multipart = Some((upload, Vec::new()));
+            let begun = self.again(owner, || self.store.begin(&self.key, &[])).await?;
+            let Some(upload) = begun else { return Ok(None) };
+            *multipart = Some(Multipart { upload, parts: Vec::new() });
         }
-        let Some((upload, parts)) = multipart else { return Ok(false) };
+        let Some(Multipart { upload, parts }) = multipart else { return Ok(None) };
         let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
-        let sent = again!(self, owner, self.store.upload_part(upload, number, vec![bytes.clone()]).await)?;
-        let Some(part) = sent else { return Ok(false) };
-        parts.push(part);
-        Ok(true)
+        let sent = self.again(owner, || self.store.upload_part(upload, number, vec![bytes.clone()])).await?;
+        Ok(sent.map(|part| parts.push(part)))
     }
 
     /// Makes the file visible, unless the name is taken; `None` when the owner has let go.
     async fn publish(
-        &self, mut multipart: Option<(Upload, Vec<Part>)>, rest: Bytes, label: &Label, owner: &mpsc::Receiver<Command>,
+        &self, multipart: &mut Option<Multipart>, rest: Bytes, label: &Label, owner: &mpsc::Receiver<Command>,
     ) -> Option<Outcome> {
         let put = if multipart.is_none() {
             let pairs = label.pairs();
-            again!(self, owner, self.store.put_if_absent(&self.key, vec![rest.clone()], &pairs).await)
+            self.again(owner, || self.store.put_if_absent(&self.key, vec![rest.clone()], &pairs)).await
         } else {
-            match self.part(&mut multipart, rest, owner).await {
-                Ok(true) => self.complete(multipart, owner).await,
-                Ok(false) => {
-                    self.give_up(multipart).await;
-                    Ok(None)
-                }
-                Err(error) => Err(error),
-            }
+            self.complete(multipart, rest, owner).await
         };
         match put {
             Ok(None) => None,
             Ok(Some(Put::Created)) => Some(Outcome::Published),
             Ok(Some(Put::Exists)) => self.compare(label, owner).await,
-            // The parts are gone from memory: only reading the records again brings the file back.
-            Err(error) if error.kind() == ErrorKind::Retry => {
-                Some(Outcome::Conflict(format!("{}: {}", self.store.url(&self.key), error.chain())))
-            }
-            Err(error) => Some(Outcome::Failed(error)),
+            Err(error) => Some(self.failure(error)),
         }
     }
 
-    /// Completes a multipart upload; `Err(Retry)` when the store has lost it: then the file must be written again.
-    async fn complete(&self, multipart: Option<(Upload, Vec<Part>)>, owner: &mpsc::Receiver<Command>) -> Result<Option<Put>> {
-        let Some((upload, parts)) = multipart else { return Ok(None) };
-        let mut wait = self.first_wait;
-        for attempt in 1.. {
-            match self.store.complete_if_absent(upload.clone(), parts.clone()).await {
-                Ok(put) => return Ok(Some(put)),
-                Err(error) if attempt >= COMPLETE_ATTEMPTS => {
-                    self.give_up(Some((upload, parts))).await;
-                    return Err(error);
-                }
-                Err(error) => {
-                    if !self.patience(error, &mut wait, owner).await? {
-                        self.give_up(Some((upload, parts))).await;
-                        return Ok(None);
-                    }
-                }
-            }
-        }
-        Ok(None)
+    /// Uploads the last part and completes the upload; `None` when the owner has let go.
+    async fn complete(&self, multipart: &mut Option<Multipart>, rest: Bytes, owner: &mpsc::Receiver<Command>) -> Result<Option<Put>> {
+        let sent = self.part(multipart, rest, owner).await?;
+        let (Some(()), Some(Multipart { upload, parts })) = (sent, multipart) else { return Ok(None) };
+        self.again(owner, || self.store.complete_if_absent(upload.clone(), parts.clone())).await
     }
 
     /// The name is taken. By this very file, when the answer to an earlier request was lost; else by another incarnation.
     async fn compare(&self, label: &Label, owner: &mpsc::Receiver<Command>) -> Option<Outcome> {
-        match again!(self, owner, read_label(&self.store, &self.key).await) {
+        match self.again(owner, || read_label(&self.store, &self.key)).await {
             Ok(None) => None,
             Ok(Some(found)) if found == *label => Some(Outcome::Published),
             Ok(Some(found)) => Some(Outcome::Conflict(format!(
@@ -384,61 +321,33 @@ impl Transfer {
         }
     }
 
-    async fn give_up(&self, multipart: Option<(Upload, Vec<Part>)>) {
-        if let Some((upload, _)) = multipart
-            && let Err(error) = self.store.abort(upload).await
-        {
-            tracing::warn!(target: "lakefeed", key = %self.key, error = %error.chain(), "An unfinished upload could not be removed");
+    fn failure(&self, error: Error) -> Outcome {
+        if upload_is_gone(&error) {
+            // The parts are gone from memory: only reading the records again brings the file back.
+            return Outcome::Conflict(error.chain());
         }
+        Outcome::Failed(error)
     }
 
-    /// After a failed request: waits and says true when it is to be made again, false when the owner has let go meanwhile.
-    async fn patience(&self, error: Error, wait: &mut Duration, owner: &mpsc::Receiver<Command>) -> Result<bool> {
-        if error.kind() != ErrorKind::Retry {
-            return Err(error);
+    /// Frees the parts in the store. If that fails they stay until they are old enough (see `stale.rs`).
+    async fn give_up(&self, multipart: Option<Multipart>) {
+        if let Some(Multipart { upload, .. }) = multipart {
+            self.requests.once(|| self.store.url(&self.key), self.store.abort(upload)).await;
         }
-        if owner.is_closed() && owner.is_empty() {
-            return Ok(false);
-        }
-        warn(&self.store.url(&self.key), &error, *wait);
-        tokio::select! {
-            () = tokio::time::sleep(*wait) => {}
-            // The sink has ended.
-            () = self.reports.closed() => return Ok(false),
-        }
-        *wait = (*wait * 2).min(RETRY_MAX);
-        Ok(true)
     }
-}
-
-fn warn(what: &str, error: &Error, wait: Duration) {
-    tracing::warn!(target: "lakefeed", object = %what, error = %error.chain(), wait_ms = wait.as_millis() as u64, "The store did not do it, trying again");
 }
 
 /// Asks the store how far a lake partition is covered by files of a Kafka partition (rule 6).
-pub(crate) fn look_up(beside: &Beside, store: Store, prefix: String, first_wait_ms: u64, address: Address) {
+pub(crate) fn look_up(beside: &Beside, store: Store, prefix: String, address: Address) {
     let requests = beside.requests.clone();
     let ask = async move {
-        let mut wait = Duration::from_millis(first_wait_ms);
-        loop {
-            let place = requests.place().await;
-            let answer = newest(&store, &prefix).await;
-            drop(place);
-            let outcome = match answer {
-                Ok(newest) => Outcome::Covered(newest),
-                Err(error) if error.kind() == ErrorKind::Retry && !address.reports.is_closed() => {
-                    warn(&store.url(&prefix), &error, wait);
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = address.reports.closed() => return,
-                    }
-                    wait = (wait * 2).min(RETRY_MAX);
-                    continue;
-                }
-                Err(error) => Outcome::Failed(error),
-            };
-            return address.report(outcome).await;
-        }
+        let asked = requests.again(|| store.url(&prefix), || true, &address.reports, || newest(&store, &prefix)).await;
+        let outcome = match asked {
+            Ok(None) => return,
+            Ok(Some(newest)) => Outcome::Covered(newest),
+            Err(error) => Outcome::Failed(error),
+        };
+        address.report(outcome).await;
     };
     beside.spawn(ask);
 }
@@ -462,7 +371,7 @@ async fn read_label(store: &Store, key: &str) -> Result<Label> {
         return Ok(label);
     }
     let foreign = || {
-        Error::config(format!(
+        Error::fatal(format!(
             "{} was not written by Lakefeed: it does not say which offsets it holds; move it away or choose another topics.dir",
             store.url(key)
         ))

@@ -133,7 +133,7 @@ impl PartitionWriter {
         for lake in self.ledger.lookups() {
             let layout = &self.shared.settings.layout;
             let prefix = layout.prefix(&self.partition.topic, &lake, self.partition.partition);
-            look_up(&self.shared.beside, self.shared.store.clone(), prefix, self.shared.settings.retry_backoff_ms, self.address(&lake));
+            look_up(&self.shared.beside, self.shared.store.clone(), prefix, self.address(&lake));
         }
         Ok(())
     }
@@ -237,9 +237,7 @@ impl PartitionWriter {
         let Some(file) = files.open.as_ref().filter(|f| f.encoded_bytes() >= part_bytes) else { return Ok(()) };
         let shared = &self.shared;
         let key = || key(shared, &self.partition, lake, first.unwrap_or_default());
-        let upload = files.upload.get_or_insert_with(|| {
-            Uploading::start(&shared.beside, shared.store.clone(), key(), shared.settings.retry_backoff_ms, address)
-        });
+        let upload = files.upload.get_or_insert_with(|| Uploading::start(&shared.beside, shared.store.clone(), key(), address));
         if upload.is_free() {
             // It is free, and this is the only sender: the part is taken.
             upload.part(file.take_encoded()).map_err(|_| Error::fatal("an upload has ended before its file"))?;
@@ -273,9 +271,7 @@ impl PartitionWriter {
         self.ledger.publish(lake);
         let shared = &self.shared;
         let key = || key(shared, &self.partition, lake, file.label.span.first);
-        let upload = file.upload.get_or_insert_with(|| {
-            Uploading::start(&shared.beside, shared.store.clone(), key(), shared.settings.retry_backoff_ms, address)
-        });
+        let upload = file.upload.get_or_insert_with(|| Uploading::start(&shared.beside, shared.store.clone(), key(), address));
         match upload.finish(std::mem::take(&mut file.rest), file.label.clone()) {
             Ok(()) => file.handed_over = true,
             Err(rest) => file.rest = rest,

@@ -2,10 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a proxy does to the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,15 @@ struct Wire {
     fault: Mutex<Fault>,
     faults: AtomicU64,
     parts: AtomicU64,
+    objects: Mutex<Vec<Instant>>,
+}
+
+/// The two directions of a connection.
+#[derive(Debug, Clone)]
+struct Line {
+    wire: Arc<Wire>,
+    /// The request whose answer is waited for makes an object visible.
+    publishes: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -49,14 +58,20 @@ impl Proxy {
     pub fn start(endpoint: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let own = format!("http://{}", listener.local_addr().expect("an address"));
-        let wire = Arc::new(Wire { fault: Mutex::new(Fault::None), faults: AtomicU64::new(0), parts: AtomicU64::new(0) });
+        let wire = Arc::new(Wire {
+            fault: Mutex::new(Fault::None),
+            faults: AtomicU64::new(0),
+            parts: AtomicU64::new(0),
+            objects: Mutex::default(),
+        });
         let proxy = Self { endpoint: own, wire: Arc::clone(&wire) };
         let server = endpoint.trim_start_matches("http://").to_owned();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(&server) else { continue };
                 let (Ok(client_too), Ok(server_too)) = (client.try_clone(), server.try_clone()) else { continue };
-                let (there, back) = (Arc::clone(&wire), Arc::clone(&wire));
+                let there = Line { wire: Arc::clone(&wire), publishes: Arc::default() };
+                let back = there.clone();
                 thread::spawn(move || there.carry(client, server, false));
                 thread::spawn(move || back.carry(server_too, client_too, true));
             }
@@ -74,6 +89,11 @@ impl Proxy {
         self.wire.faults.load(Ordering::Acquire)
     }
 
+    /// When the server said that it has a new object, for each, in order: a PUT or the completion of an upload.
+    pub fn objects(&self) -> Vec<Instant> {
+        self.wire.objects().clone()
+    }
+
     /// Parts of multipart uploads that were begun.
     pub fn parts(&self) -> u64 {
         self.wire.parts.load(Ordering::Acquire)
@@ -85,13 +105,21 @@ impl Wire {
         *self.fault.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    fn objects(&self) -> MutexGuard<'_, Vec<Instant>> {
+        self.objects.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Line {
     /// Copies one direction until it ends.
     fn carry(&self, mut from: TcpStream, mut to: TcpStream, answers: bool) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
             let bytes = &buffer[..read];
-            if !answers && bytes.windows(11).any(|part| part == b"partNumber=") {
-                self.parts.fetch_add(1, Ordering::AcqRel);
+            if answers {
+                self.watch_answer(bytes);
+            } else {
+                self.watch_request(bytes);
             }
             if !self.pass(bytes, &mut from, &mut to, answers) {
                 break;
@@ -102,11 +130,27 @@ impl Wire {
         let _ = to.shutdown(Shutdown::Both);
     }
 
+    fn watch_request(&self, bytes: &[u8]) {
+        let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
+        let has = |text: &[u8]| line.windows(text.len()).any(|part| part == text);
+        if has(b"partNumber=") {
+            self.wire.parts.fetch_add(1, Ordering::AcqRel);
+        } else if line.starts_with(b"PUT ") && has(b".parquet") || line.starts_with(b"POST ") && has(b"uploadId=") {
+            self.publishes.store(true, Ordering::Release);
+        }
+    }
+
+    fn watch_answer(&self, bytes: &[u8]) {
+        if bytes.starts_with(b"HTTP/1.1 ") && self.publishes.swap(false, Ordering::AcqRel) && bytes[9..].starts_with(b"200") {
+            self.wire.objects().push(Instant::now());
+        }
+    }
+
     /// Passes bytes on, or does what it was told; false ends the connection.
     fn pass(&self, bytes: &[u8], from: &mut TcpStream, to: &mut TcpStream, answers: bool) -> bool {
-        let fault = self.fault();
+        let fault = self.wire.fault();
         if fault != Fault::None {
-            self.faults.fetch_add(1, Ordering::AcqRel);
+            self.wire.faults.fetch_add(1, Ordering::AcqRel);
         }
         match fault {
             Fault::Refuse => false,
@@ -121,13 +165,13 @@ impl Wire {
                 false
             }
             Fault::Stall => {
-                while self.fault() == Fault::Stall {
+                while self.wire.fault() == Fault::Stall {
                     thread::sleep(Duration::from_millis(10));
                 }
                 to.write_all(bytes).is_ok()
             }
             Fault::Slow => bytes.chunks(1024).all(|chunk| {
-                if self.fault() == Fault::Slow {
+                if self.wire.fault() == Fault::Slow {
                     thread::sleep(Duration::from_millis(100));
                 }
                 to.write_all(chunk).is_ok()

@@ -11,7 +11,7 @@ use lakefeed_core::{Error, Result};
 
 use super::error::failed;
 use super::temp::TempFile;
-use crate::{Part, Put};
+use crate::{Part, Put, UploadGone};
 
 /// The temporary file is removed when the last clone is gone.
 #[derive(Debug, Clone)]
@@ -104,5 +104,5 @@ fn arrange(temp: &mut TempFile, wanted: &[Range<u64>], path: &Path) -> io::Resul
 }
 
 fn ended() -> Error {
-    Error::retry("this upload has ended; write the object again from its beginning")
+    Error::retry("this upload has ended; write the object again from its beginning").with_source(UploadGone(None))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lakefeed_core::ErrorKind;
-use lakefeed_store::{ObjectInfo, Put, Store};
+use lakefeed_store::{ObjectInfo, Put, Store, upload_is_gone};
 use tokio::task::JoinSet;
 
 const MIB: usize = 1 << 20;
@@ -20,6 +20,7 @@ pub(crate) async fn run(open: impl Fn(&str) -> Store) {
     an_aborted_upload_leaves_nothing(open("abort")).await;
     an_upload_that_is_gone_says_so(open("gone")).await;
     an_abandoned_upload_is_found_and_ended(open("abandoned")).await;
+    an_upload_that_another_ends_does_not_go_on(open("others")).await;
     empty_objects(open("empty")).await;
     probing(open("probe")).await;
 }
@@ -207,6 +208,7 @@ async fn an_upload_that_is_gone_says_so(store: Store) {
     ] {
         assert_eq!(error.kind(), ErrorKind::Retry, "{error:?}");
         assert!(error.to_string().contains("write the object again from its beginning"), "{error}");
+        assert!(upload_is_gone(&error), "{error:?}");
     }
     assert_eq!(keys(&store, "").await, [""; 0]);
 }
@@ -226,6 +228,22 @@ async fn an_abandoned_upload_is_found_and_ended(store: Store) {
     store.abort_upload(&upload.key, &upload.id).await.expect("abort");
     store.abort_upload(&upload.key, &upload.id).await.expect("abort again");
     assert_eq!(store.list_uploads("c/d/a").await.expect("list"), []);
+}
+
+/// As when an upload is taken for an abandoned one: its owner learns of it, at the latest by the second call, and nothing appears.
+async fn an_upload_that_another_ends_does_not_go_on(store: Store) {
+    let upload = store.begin("o/a", &[]).await.expect("begin");
+    let part = store.upload_part(&upload, 1, bytes("x")).await.expect("part");
+    for found in store.list_uploads("o/a").await.expect("list") {
+        store.abort_upload(&found.key, &found.id).await.expect("abort");
+    }
+    let mut error = store.complete_if_absent(upload.clone(), vec![part.clone()]).await.expect_err("complete");
+    assert_eq!(error.kind(), ErrorKind::Retry, "{error:?}");
+    if !upload_is_gone(&error) {
+        error = store.complete_if_absent(upload, vec![part]).await.expect_err("complete again");
+    }
+    assert!(upload_is_gone(&error), "{error:?}");
+    assert_eq!(keys(&store, "").await, [""; 0]);
 }
 
 async fn empty_objects(store: Store) {
