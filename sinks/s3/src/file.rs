@@ -139,7 +139,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::format::ParquetOptions;
+    use crate::format::parquet_of;
     use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
     use arrow_array::{Float64Array, Int64Array, StringArray};
@@ -159,10 +159,6 @@ mod tests {
             .expect("valid")
     }
 
-    fn parquet(codec: Compression) -> Format {
-        Format::Parquet(ParquetOptions::new(codec))
-    }
-
     #[test]
     fn slices_become_row_groups_and_read_back_in_order() {
         let mut file = OpenFile::new(rows(0..1).schema(), 0, 0);
@@ -170,12 +166,12 @@ mod tests {
         for start in (0..3000).step_by(10) {
             file.push(rows(start..start + 10), 0).expect("pushed");
             if start == 1000 || start == 2000 {
-                file.encode(&parquet(Compression::SNAPPY)).expect("encoded");
+                file.encode(&parquet_of(Compression::SNAPPY)).expect("encoded");
                 bytes.extend_from_slice(&file.take_encoded());
             }
         }
         assert_eq!(file.rows, 3000);
-        bytes.extend_from_slice(&file.finish(&parquet(Compression::SNAPPY), &[("k", "v".into())]).expect("finished"));
+        bytes.extend_from_slice(&file.finish(&parquet_of(Compression::SNAPPY), &[("k", "v".into())]).expect("finished"));
         let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("a Parquet file");
         let metadata = reader.metadata().clone();
         assert_eq!(metadata.num_row_groups(), 3);
@@ -202,7 +198,7 @@ mod tests {
         file.push(narrow.clone(), 0).expect("pushed");
         assert!(file.takes(&rows(0..1).schema()));
         file.push(rows(5..6), 0).expect("pushed");
-        file.encode(&parquet(Compression::UNCOMPRESSED)).expect("encoded");
+        file.encode(&parquet_of(Compression::UNCOMPRESSED)).expect("encoded");
         assert!(!file.takes(&narrow.schema()) && file.takes(&rows(0..1).schema()));
     }
 }

@@ -17,8 +17,7 @@ use lakefeed_core::Result;
 
 use avro::AvroEncoder;
 use json::{JsonEncoder, LinesCodec};
-use parquet::ParquetEncoder;
-pub(crate) use parquet::ParquetOptions;
+use parquet::{ParquetEncoder, ParquetOptions};
 
 /// The format of a sink's files, with its settings.
 #[derive(Debug, Clone)]
@@ -95,3 +94,8 @@ impl Write for Buffer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::parquet_of;

@@ -1,10 +1,11 @@
 //! Parquet: row groups, encodings by what the first rows look like or by the configuration.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch, new_null_array};
 use arrow_schema::DataType;
 use lakefeed_core::{Error, Result};
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
@@ -19,6 +20,9 @@ use crate::metadata::OFFSET;
 
 /// Rows that decide whether a dictionary pays.
 const SAMPLE_ROWS: usize = 4096;
+
+/// The only column of a file whose rows have none.
+const NO_COLUMNS: &str = "_no_columns";
 
 /// How Parquet files are written.
 #[derive(Debug, Clone)]
@@ -46,28 +50,14 @@ pub(crate) enum Dictionary {
     Only(Vec<String>),
 }
 
-impl ParquetOptions {
-    /// The defaults.
-    pub(crate) fn new(codec: Compression) -> Self {
-        Self {
-            codec,
-            statistics: EnabledStatistics::Page,
-            dictionary: Dictionary::Auto,
-            bloom_filters: Vec::new(),
-            bloom_fpp: 0.01,
-            split_floats: false,
-            has_offsets: false,
-        }
-    }
-}
-
 /// A Parquet file: each [`Encoder::encode`] makes a row group.
 pub(crate) struct ParquetEncoder(ArrowWriter<Buffer>);
 
 impl ParquetEncoder {
     /// The encodings of the columns follow from the first rows.
     pub(crate) fn start(options: &ParquetOptions, sample: &RecordBatch, out: Buffer) -> Result<Self> {
-        ArrowWriter::try_new(out, sample.schema(), Some(properties(options, sample)?)).map(Self).map_err(failed)
+        let sample = with_columns(sample)?;
+        ArrowWriter::try_new(out, sample.schema(), Some(properties(options, &sample)?)).map(Self).map_err(failed)
     }
 }
 
@@ -80,7 +70,8 @@ impl std::fmt::Debug for ParquetEncoder {
 impl Encoder for ParquetEncoder {
     fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
         let before = self.0.bytes_written();
-        self.0.write(rows).map_err(failed)?;
+        let rows = with_columns(rows)?;
+        self.0.write(&rows).map_err(failed)?;
         self.0.flush().map_err(failed)?;
         Ok((self.0.bytes_written() - before) as u64)
     }
@@ -91,6 +82,16 @@ impl Encoder for ParquetEncoder {
         }
         self.0.close().map(drop).map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))
     }
+}
+
+/// Rows without any column, such as `{}`, get one of nulls: Parquet counts rows by their columns.
+fn with_columns(rows: &RecordBatch) -> Result<Cow<'_, RecordBatch>> {
+    if rows.num_columns() > 0 {
+        return Ok(Cow::Borrowed(rows));
+    }
+    let nulls = new_null_array(&DataType::Boolean, rows.num_rows());
+    let rows = RecordBatch::try_from_iter_with_nullable([(NO_COLUMNS, nulls, true)]);
+    rows.map(Cow::Owned).map_err(|e| Error::fatal("can't encode rows without columns").with_source(e))
 }
 
 fn failed(error: ParquetError) -> Error {
