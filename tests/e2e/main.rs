@@ -1,9 +1,10 @@
-//! The binary from end to end: real Apache Kafka, real MinIO, real DuckDB, and pyarrow as a reader that is not ours.
+//! The binary from end to end: real Apache Kafka, real MinIO, real DuckDB, and pyarrow and fastavro as readers that are not ours.
 
 mod bad_input;
 mod chaos;
 mod demo;
 mod faults;
+mod formats;
 mod motor;
 mod outage;
 mod pipeline;

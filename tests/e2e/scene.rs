@@ -1,4 +1,4 @@
-//! A topic, a lake and workers that fill it; what another reader, pyarrow, then finds.
+//! A topic, a lake and workers that fill it; what other readers, pyarrow and fastavro, then find.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,11 @@ use crate::motor::lakefeed;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
 
-/// Prints how many files a lake has, how many rows, how many ids, and some ids that are there more than once.
+/// Prints how many files a lake has, how many rows, how many ids, and some ids that are there more than once; with `rows` as a second
+/// argument the rows themselves, by id, without nulls.
 const READ: &str = r#"
-import sys, os, json, collections
+import sys, os, io, gzip, json, collections
+import fastavro, zstandard
 import pyarrow.parquet as pq
 from pyarrow import fs
 url = sys.argv[1]
@@ -24,11 +26,28 @@ if url.startswith("s3://"):
     root = url[5:]
 else:
     files, root = fs.LocalFileSystem(), url
-infos = files.get_file_info(fs.FileSelector(root, recursive=True))
+infos = files.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
 paths = [i.path for i in infos if i.is_file and not i.path.rsplit("/", 1)[-1].startswith(".")]
-seen = collections.Counter()
-for path in paths:
-    seen.update(pq.read_table(path, filesystem=files, partitioning=None, columns=["id"]).column("id").to_pylist())
+whole = sys.argv[2:] == ["rows"]
+def rows(path):
+    if path.endswith(".parquet"):
+        return pq.read_table(path, filesystem=files, partitioning=None, columns=None if whole else ["id"]).to_pylist()
+    data = files.open_input_stream(path, compression=None).read()
+    if path.endswith(".avro"):
+        return list(fastavro.reader(io.BytesIO(data)))
+    if path.endswith(".gz"):
+        data = gzip.decompress(data)
+    if path.endswith(".zst"):
+        data = zstandard.ZstdDecompressor().stream_reader(data).read()
+    return [json.loads(line) for line in data.decode().split("\n")[:-1]]
+def plain(value):
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items() if v is not None}
+    return [plain(v) for v in value] if isinstance(value, list) else value
+if whole:
+    print(json.dumps(sorted((plain(row) for path in paths for row in rows(path)), key=lambda row: row["id"]), default=str))
+    sys.exit()
+seen = collections.Counter(row["id"] for path in paths for row in rows(path))
 double = sorted(i for i, n in seen.items() if n != 1)
 print(json.dumps({"files": len(paths), "ids": len(seen), "min": min(seen, default=None), "max": max(seen, default=None), "double": double[:5]}))
 "#;
@@ -145,6 +164,11 @@ impl Scene {
             assert!(worker.is_running(), "the worker has ended while {what} were waited for: {worker}");
             self.count() >= rows
         });
+    }
+
+    /// The rows as another reader gives them, by id, without nulls.
+    pub(crate) fn rows(&self) -> serde_json::Value {
+        serde_json::from_str(&python_with(READ, &[&self.lake, "rows"], &minio().environment())).expect("JSON")
     }
 
     /// What pyarrow finds.

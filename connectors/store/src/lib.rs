@@ -57,7 +57,7 @@ pub struct ObjectInfo {
 pub struct ObjectMeta {
     /// The size in bytes.
     pub size: u64,
-    /// What was given when it was created. A local directory keeps none: the map is empty.
+    /// What was given when it was created; empty where the store keeps none (see [`Store::keeps_metadata`]).
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -199,6 +199,18 @@ impl Store {
         dispatch!(self, store => store.probe(folder))
     }
 
+    /// Whether objects in a folder keep the metadata of [`Store::put_if_absent`]: on S3 always, in a directory if its file system has
+    /// extended attributes (not all of NFS and FUSE have). A temporary file is written to find out.
+    ///
+    /// # Errors
+    /// As for [`Store::probe`].
+    pub async fn keeps_metadata(&self, folder: &str) -> Result<bool> {
+        match &*self.kind {
+            Kind::Local(store) => store.keeps_metadata(folder.trim_end_matches('/')).await,
+            Kind::S3(_) => Ok(true),
+        }
+    }
+
     /// Whether the store can be reached and read.
     ///
     /// # Errors
@@ -210,7 +222,8 @@ impl Store {
     /// Creates an object of the bytes of `parts`, one after the other, unless one of that name is there. Its content type goes by the
     /// extension. On S3 one part is sent as it lies in memory; several are copied together first.
     ///
-    /// Metadata: names of `a-z`, `0-9` and `-`, values of printable ASCII, at most 2 KiB in all (S3's rules). S3 only.
+    /// Metadata: names of `a-z`, `0-9` and `-`, values of printable ASCII, at most 2 KiB in all (S3's rules). A directory keeps them in
+    /// extended attributes of the file, `user.NAME`, or not at all where it has none (see [`Store::keeps_metadata`]).
     ///
     /// # Errors
     /// `Fatal` for a key that is empty, absolute, longer than 1024 bytes or has control characters or an element that is empty, `.`,
@@ -221,7 +234,7 @@ impl Store {
         dispatch!(self, store => store.put_if_absent(key, parts, metadata))
     }
 
-    /// Begins an upload in parts. Nothing is visible before [`Store::complete_if_absent`].
+    /// Begins an upload in parts. Nothing is visible before [`Store::complete_if_absent`]. A directory does not keep its metadata.
     ///
     /// # Errors
     /// As for [`Store::put_if_absent`].

@@ -1,14 +1,15 @@
 //! A directory as an object store.
 //!
 //! An object is written to a temporary file in its own folder, made durable, and then linked to its name: `link(2)` fails if the name
-//! is taken, whoever took it, which `rename(2)` does not. Folders that were made on the way are made durable too.
+//! is taken, whoever took it, which `rename(2)` does not. Folders that were made on the way are made durable too. Metadata are extended
+//! attributes of the temporary file: they belong to the file and not to its name, so they appear and become durable with it.
 
+mod attributes;
 mod error;
 mod temp;
 mod upload;
 mod walk;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind as IoKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -50,11 +51,25 @@ impl LocalStore {
         self.blocking(|root| fs::read_dir(root).map(|_| ()).map_err(|error| probe_failed(root, error))).await
     }
 
-    pub(crate) async fn put_if_absent(&self, key: &str, parts: Vec<Bytes>, _metadata: &[(&str, String)]) -> Result<Put> {
+    pub(crate) async fn keeps_metadata(&self, folder: &str) -> Result<bool> {
+        // A file that never gets a name.
+        let path = self.root.join(crate::key::join(folder, "probe"));
+        self.blocking(move |_| {
+            let mut temp = create_temp(&path)?;
+            let pair = ("lakefeed-probe".to_owned(), "1".to_owned());
+            let kept = attributes::write(temp.file(), &[pair]).map_err(|error| failed("write", &path, error))?;
+            Ok(kept && attributes::read(temp.path()).is_ok_and(|found| found.contains_key("lakefeed-probe")))
+        })
+        .await
+    }
+
+    pub(crate) async fn put_if_absent(&self, key: &str, parts: Vec<Bytes>, metadata: &[(&str, String)]) -> Result<Put> {
         let path = self.root.join(key);
+        let metadata: Vec<(String, String)> = metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         self.blocking(move |_| {
             let mut temp = create_temp(&path)?;
             let written = parts.iter().try_for_each(|part| temp.file().write_all(part));
+            let written = written.and_then(|()| attributes::write(temp.file(), &metadata).map(drop));
             written.map_err(|error| failed("write", &path, error))?;
             publish(&mut temp, &path)
         })
@@ -99,7 +114,10 @@ impl LocalStore {
     pub(crate) async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
         let path = self.root.join(key);
         self.blocking(move |_| match fs::metadata(&path) {
-            Ok(found) if found.is_file() => Ok(Some(ObjectMeta { size: found.len(), metadata: BTreeMap::new() })),
+            Ok(found) if found.is_file() => {
+                let metadata = attributes::read(&path).map_err(|error| failed("read", &path, error))?;
+                Ok(Some(ObjectMeta { size: found.len(), metadata }))
+            }
             Ok(_) => Ok(None),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(failed("read", &path, error)),

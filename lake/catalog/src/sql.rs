@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lakefeed_layout::{decode_value, parse_element};
 
-use crate::{Level, PartitionColumn, escape_glob, guess::HIVE_NULL, quote_identifier, quote_literal};
+use crate::{FileFormat, Level, PartitionColumn, escape_glob, guess::HIVE_NULL, quote_identifier, quote_literal};
 
 /// Where the files of a table are, and what their folders look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,25 +13,40 @@ pub(crate) struct Source {
     base: String,
     /// Whether the folder is the root of the lake, which has other tables' folders too.
     is_root: bool,
+    format: FileFormat,
+    ends: BTreeSet<&'static str>,
     shapes: BTreeSet<Vec<Level>>,
     null_markers: BTreeSet<String>,
 }
 
 impl Source {
-    pub(crate) fn new(root: &str, top: &str, shapes: BTreeSet<Vec<Level>>, null_markers: BTreeSet<String>) -> Self {
+    pub(crate) fn new(
+        root: &str, top: &str, format: FileFormat, ends: BTreeSet<&'static str>, shapes: BTreeSet<Vec<Level>>,
+        null_markers: BTreeSet<String>,
+    ) -> Self {
         let base = if top.is_empty() { root.to_owned() } else { format!("{root}/{top}") };
-        Self { base, is_root: top.is_empty(), shapes, null_markers }
+        Self { base, is_root: top.is_empty(), format, ends, shapes, null_markers }
     }
 
     pub(crate) fn select(&self, columns: &[PartitionColumn], path_column: &str) -> String {
         let globs: Vec<String> = self.globs().iter().map(|g| quote_literal(g)).collect();
         let files = if let [one] = globs.as_slice() { one.clone() } else { format!("[{}]", globs.join(", ")) };
+        // All columns of all files, whichever has them.
+        let read = match self.format {
+            FileFormat::Parquet => format!("read_parquet({files}, union_by_name = true"),
+            // A sample could miss columns, without a word; columns that few rows have could end up in a map.
+            FileFormat::Json => format!(
+                "read_json({files}, union_by_name = true, format = 'newline_delimited', records = true, sample_size = -1, \
+                 map_inference_threshold = -1, field_appearance_threshold = 0"
+            ),
+            FileFormat::Avro => format!("read_avro({files}, union_by_name = true"),
+        };
         if columns.is_empty() {
-            return format!("SELECT * FROM read_parquet({files}, union_by_name = true, hive_partitioning = false)");
+            return format!("SELECT * FROM {read}, hive_partitioning = false)");
         }
         match self.hive_keys() {
-            Some(keys) => select_hive(&files, &keys, columns),
-            None => self.select_by_path(&files, columns, path_column),
+            Some(keys) => select_hive(&read, &keys, columns),
+            None => self.select_by_path(&read, columns, path_column),
         }
     }
 
@@ -40,15 +55,15 @@ impl Source {
         let base = escape_glob(&self.base);
         let glob = |levels: Vec<String>| {
             let folders: String = levels.into_iter().map(|level| level + "/").collect();
-            format!("{base}/{folders}[!_.]*.parquet")
+            self.ends.iter().map(|end| format!("{base}/{folders}[!_.]*{end}")).collect::<Vec<_>>()
         };
         if let (Some(shape), 1) = (self.shapes.first(), self.shapes.len()) {
-            return vec![glob(shape.iter().map(level_glob).collect())];
+            return glob(shape.iter().map(level_glob).collect());
         }
         // Folders of several shapes: one glob for each depth, so that none matches a file twice.
         let depths: BTreeSet<usize> = self.shapes.iter().map(Vec::len).collect();
         let any = |level: usize| if level == 0 && self.is_root { "[!_.]*=*".to_owned() } else { level_glob(&Level::Bare) };
-        depths.into_iter().map(|depth| glob((0..depth).map(any).collect())).collect()
+        depths.into_iter().flat_map(|depth| glob((0..depth).map(any).collect())).collect()
     }
 
     /// The keys, if DuckDB's own reading of `key=value` gives what we want: all files have the same keys, once each, and no folder
@@ -70,7 +85,7 @@ impl Source {
     }
 
     /// Partition columns cut out of the path. A column of the files with the name of a partition column gives way, as with Hive.
-    fn select_by_path(&self, files: &str, columns: &[PartitionColumn], path_column: &str) -> String {
+    fn select_by_path(&self, read: &str, columns: &[PartitionColumn], path_column: &str) -> String {
         let hidden: Vec<String> =
             columns.iter().map(|c| quote_literal(&c.name)).chain([quote_literal(&path_column.to_lowercase())]).collect();
         let values: Vec<String> = columns
@@ -83,8 +98,7 @@ impl Source {
             .collect();
         let option = if path_column == "filename" { "true".to_owned() } else { quote_literal(path_column) };
         format!(
-            "SELECT COLUMNS(lambda c: lower(c) NOT IN ({})), {} FROM read_parquet({files}, union_by_name = true, hive_partitioning = false, \
-             filename = {option})",
+            "SELECT COLUMNS(lambda c: lower(c) NOT IN ({})), {} FROM {read}, hive_partitioning = false, filename = {option})",
             hidden.join(", "),
             values.join(", ")
         )
@@ -114,7 +128,7 @@ impl Source {
     }
 }
 
-fn select_hive(files: &str, keys: &[&str], columns: &[PartitionColumn]) -> String {
+fn select_hive(read: &str, keys: &[&str], columns: &[PartitionColumn]) -> String {
     let list = |item: fn(&str, &PartitionColumn) -> String| -> String {
         keys.iter().zip(columns).map(|(key, column)| item(key, column)).collect::<Vec<_>>().join(", ")
     };
@@ -125,10 +139,7 @@ fn select_hive(files: &str, keys: &[&str], columns: &[PartitionColumn]) -> Strin
         other => format!("{other} AS {}", quote_identifier(&column.name)),
     });
     let types = list(|key, column| format!("{}: {}", quote_literal(key), column.sql_type));
-    format!(
-        "SELECT * EXCLUDE ({excluded}), {named} FROM read_parquet({files}, union_by_name = true, hive_partitioning = true, \
-         hive_types = {{{types}}})"
-    )
+    format!("SELECT * EXCLUDE ({excluded}), {named} FROM {read}, hive_partitioning = true, hive_types = {{{types}}})")
 }
 
 fn level_glob(level: &Level) -> String {

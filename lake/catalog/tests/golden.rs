@@ -26,7 +26,10 @@ const CASES: &[Case] = &[
     ("what begins with _ or . is not there", "/lake",
         &["t/x.parquet", "_tmp/x.parquet", "t/_tmp/x.parquet", "t/.x.parquet", "t/_x.parquet", ".git/x.parquet", "t/k=1/_SUCCESS"],
         &["t() 1/1"]),
-    ("only Parquet files count", "/lake", &["t/x.csv", "catalog.duckdb", "t/parquet", "u/x.parquet.tmp", "v/a.snappy.parquet", "w//a.parquet"],
+    ("a format is a table", "/lake",
+        &["t/a.parquet", "t/k=1/b.json", "t/k=1/c.json.gz", "t/d.avro", "j/a.json.zst", "a/k=2/x.avro"],
+        &["a(k BIGINT) 1/1", "j() 1/1", "t() 1/1", "t_avro() 1/1", "t_json(k BIGINT) 2/1"]),
+    ("other files do not count", "/lake", &["t/x.csv", "t/x.jsonx", "t/x.gz", "catalog.duckdb", "t/parquet", "u/x.parquet.tmp", "v/a.snappy.parquet", "w//a.parquet"],
         &["v() 1/1"]),
     ("types: leading zeros, signs and what does not fit stay text", "/lake",
         &["a/k=01/x.parquet", "b/k=+1/x.parquet", "c/k=-1/x.parquet", "d/k=9223372036854775807/x.parquet", "e/k=9223372036854775808/x.parquet", "f/k=-0/x.parquet", "g/k=/x.parquet"],
@@ -92,6 +95,12 @@ fn views_read_what_was_found() {
     for (root, objects, sql) in cases {
         assert_eq!(find(root, &objects).tables[0].select("filename"), sql);
     }
+    let lines = find("/l", &["t/k=1/a.json", "t/k=1/b.json.gz"]).tables.remove(0).select("p");
+    assert_eq!(
+        lines,
+        "SELECT * EXCLUDE (\"k\"), \"k\" FROM read_json(['/l/t/k=*/[!_.]*.json', '/l/t/k=*/[!_.]*.json.gz'], union_by_name = true, \
+         format = 'newline_delimited', records = true, sample_size = -1, map_inference_threshold = -1, field_appearance_threshold = 0, hive_partitioning = true, hive_types = {'k': BIGINT})"
+    );
     let mixed = find("/l", &["k=NULL/x.parquet", "x.parquet", "t/x.parquet"]).tables.remove(0).select("p");
     assert!(mixed.contains("['/l/[!_.]*.parquet', '/l/[!_.]*=*/[!_.]*.parquet']"), "{mixed}");
     assert!(mixed.contains("'NULL')") && mixed.contains("filename = 'p'"), "{mixed}");

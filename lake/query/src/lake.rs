@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use duckdb::Connection;
-use lakefeed_catalog::{Catalog, Table, escape_glob, quote_identifier, quote_literal};
+use lakefeed_catalog::{Catalog, FileFormat, Table, escape_glob, quote_identifier, quote_literal};
 use lakefeed_core::{Error, ErrorKind, Result};
 
 use crate::error::{first_lines, kind, of_ours};
@@ -83,7 +83,7 @@ impl Lake {
         let catalog = Catalog::find(location.root(), location.list(&connection)?);
         if catalog.tables.is_empty() {
             return Err(Error::config(format!(
-                "the lake {} has no table: no folder in it holds Parquet files (*.parquet). Fill it with `lakefeed connect` and an S3 sink \
+                "the lake {} has no table: no folder in it holds files of tables (*.parquet, *.json, *.avro). Fill it with `lakefeed connect` and an S3 sink \
                  first, or pass the folder that is `topics.dir` of the sink",
                 location.shown()
             )));
@@ -212,6 +212,13 @@ impl Lake {
     }
 
     fn create_view(&self, table: &Table) -> Result<View> {
+        if table.format == FileFormat::Avro {
+            return Err(Error::config(format!(
+                "the files of the table {} are Avro, which DuckDB reads with an extension that Lakefeed does not bring: read them with \
+                 Spark, Trino or fastavro, or write format.class=ParquetFormat",
+                table.name
+            )));
+        }
         let create = |path_column| {
             let select = table.select(path_column);
             let sql = format!("CREATE VIEW {} AS {select}", quote_identifier(&table.name));
@@ -264,9 +271,10 @@ impl Location {
         }
     }
 
-    /// The Parquet files below the root and their sizes. On S3 this is LIST requests alone.
+    /// The files below the root that may belong to a table, and their sizes. On S3 this is LIST requests alone.
     fn list(&self, connection: &Connection) -> Result<Vec<(String, u64)>> {
-        let glob = format!("{}/**/*.parquet", escape_glob(self.root()));
+        // One listing for .parquet, .json, .gz, .zst and .avro. Not among them are the sink's temporary files, which can vanish meanwhile.
+        let glob = format!("{}/**/[!_.]*[tnzo]", escape_glob(self.root()));
         let sql = format!("SELECT filename, size FROM read_blob({})", quote_literal(&glob));
         let prefix = format!("{}/", self.root());
         let files = connection.prepare(&sql).and_then(|mut statement| {

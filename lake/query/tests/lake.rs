@@ -34,6 +34,51 @@ fn csv(lake: &Lake, sql: &str) -> String {
     run(lake, sql, Format::Csv)
 }
 
+/// Writes files of a lake as they are.
+fn files_of(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (path, bytes) in files {
+        let file = dir.path().join(path);
+        std::fs::create_dir_all(file.parent().expect("a parent")).expect("a folder");
+        std::fs::write(file, bytes).expect("written");
+    }
+    dir
+}
+
+#[test]
+fn json_lines_are_tables_and_avro_files_are_named() {
+    // A column that first comes after the rows of DuckDB's usual sample, and more files than it samples.
+    let mut late: String = (0..25_000).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    late.push_str("{\"id\":25000,\"late\":1.5}\n");
+    let mut files: Vec<(String, Vec<u8>)> =
+        (0..40).map(|n| (format!("many/k={n}/f.json"), format!("{{\"c{n}\":1}}\n").into_bytes())).collect();
+    files.push(("late/f.json".into(), late.into_bytes()));
+    files.push((
+        "odd/f.json".into(),
+        b"{\"t\":\"2024-02-29T01:02:03.004Z\",\"o\":{\"l\":[1,2.5]},\"u\":\"\\u0000\\ud83d\\ude00\"}\n{}\n".to_vec(),
+    ));
+    files.push(("hidden/.lakefeed-0.tmp".into(), Vec::new()));
+    files.push(("a/f.avro".into(), b"Obj\x01".to_vec()));
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+    let dir = files_of(&files);
+    let lake = open(dir.path());
+    let unreadable: Vec<String> = lake.unreadable().iter().map(|u| format!("{}: {}", u.table, u.error.chain())).collect();
+    assert!(unreadable.len() == 1 && unreadable[0].starts_with("a: the files of the table a are Avro"), "{unreadable:?}");
+    for (sql, rows) in [
+        ("SELECT count(*), max(late) FROM late", "count_star(),max(late)\n25001,1.5\n"),
+        (
+            "SELECT count(*), count(c0), count(c39), count(k), max(k) FROM many",
+            "count_star(),count(c0),count(c39),count(k),max(k)\n40,1,1,40,39\n",
+        ),
+        (
+            "SELECT typeof(t), o.l, length(u), count(*) OVER () AS n FROM odd LIMIT 1",
+            "typeof(t),l,length(u),n\nTIMESTAMP,\"[1.0, 2.5]\",2,2\n",
+        ),
+    ] {
+        assert_eq!(csv(&lake, sql), rows, "{sql}");
+    }
+}
+
 #[test]
 fn tables_are_views_whatever_their_folders_look_like() {
     let dir = lake_of(&[

@@ -41,7 +41,7 @@ pub(crate) fn write(source: &Source<'_>, figures: &[Figure], out: &mut dyn Write
         out,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n\
-         <h1>{title}</h1>\n<p>{} Parquet files in {} partitions, {} bytes. Made by lakefeed report.</p>\n</header>\n<main>\n",
+         <h1>{title}</h1>\n<p>{} files in {} partitions, {} bytes. Made by lakefeed report.</p>\n</header>\n<main>\n",
         label(source.table.files as f64, 0),
         label(source.table.partitions as f64, 0),
         label(source.table.bytes as f64, 0)

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use lakefeed_core::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind};
 use lakefeed_layout::KeyLayout;
 use lakefeed_store::{Location, StoreConfig};
-use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 
-use crate::format::Format;
+use crate::format::{Format, keys as format};
+use crate::metadata::MetadataColumn;
 use crate::partitioner::{Term, TimeSource};
 use crate::time::{Pattern, Zone};
 
@@ -15,10 +15,6 @@ const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
 
 const KEYS: &[Key] = &[
-    Key::new("format.class", KeyKind::Class, "The format of the objects: ParquetFormat.")
-        .default("ParquetFormat")
-        .importance(Importance::High)
-        .group("Files"),
     Key::new("storage.class", KeyKind::Class, "Accepted as in the Confluent S3 sink.").importance(Importance::Low).group("Files"),
     Key::new("topics.dir", KeyKind::String, "The first element of every key; blank: none.").default("topics").group("Files"),
     Key::new("directory.delim", KeyKind::String, "What joins the elements of a path.")
@@ -129,10 +125,6 @@ const KEYS: &[Key] = &[
     )
     .default("false")
     .group("Partitioning"),
-    Key::new("parquet.codec", KeyKind::String, "The compression of Parquet files.")
-        .default("snappy")
-        .values(&["none", "snappy", "gzip", "zstd", "lz4", "lz4_raw"])
-        .group("Parquet"),
     Key::new("parquet.row.group.bytes", KeyKind::Long, "Bytes of rows in memory (before encoding) that make a row group.")
         .default("16777216")
         .validator(positive)
@@ -197,7 +189,7 @@ const KEYS: &[Key] = &[
 
 /// The keys of the sink.
 pub(crate) fn definition() -> ConfigDef {
-    ConfigDef::new().keys(lakefeed_store::keys()).keys(KEYS)
+    ConfigDef::new().keys(lakefeed_store::keys()).keys(format::KEYS).keys(KEYS)
 }
 
 /// What the keys say.
@@ -210,6 +202,8 @@ pub(crate) struct Settings {
     pub(crate) drop_columns: bool,
     pub(crate) close: CloseRules,
     pub(crate) format: Format,
+    /// Columns to add, in this order.
+    pub(crate) metadata: Vec<MetadataColumn>,
     pub(crate) row_group_bytes: usize,
     pub(crate) part_bytes: usize,
     pub(crate) ignore_nulls: bool,
@@ -234,10 +228,6 @@ impl Settings {
     /// Reads the checked values and checks them against each other.
     pub(crate) fn read(config: &Config) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
-        let class = simple(config.text("format.class"));
-        if class != "ParquetFormat" {
-            errors.push(ConfigError::value("format.class", class, "not supported in this version; use ParquetFormat"));
-        }
         let terms = terms(config).unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
@@ -249,9 +239,13 @@ impl Settings {
         if matches!(store.location, Location::S3 { .. }) && config.int("s3.part.size").is_some_and(|n| n < 5 << 20) {
             errors.push(ConfigError::value("s3.part.size", config.text("s3.part.size"), "S3 wants parts of 5242880 bytes at least"));
         }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        let format = match Format::read(config) {
+            Ok(format) if errors.is_empty() => format,
+            read => {
+                errors.extend(read.err());
+                return Err(errors);
+            }
+        };
         Ok(Self {
             store,
             layout: layout(config),
@@ -259,7 +253,8 @@ impl Settings {
             null_marker: config.text("partition.null.marker").to_owned(),
             drop_columns: config.bool("partition.columns.drop"),
             close: close_rules(config),
-            format: Format::Parquet(codec(config.text("parquet.codec"))),
+            format,
+            metadata: config.list("metadata.columns").into_iter().filter_map(|name| MetadataColumn::parse(name).ok()).collect(),
             row_group_bytes: size(config, "parquet.row.group.bytes"),
             part_bytes: size(config, "s3.part.size"),
             ignore_nulls: config.text("behavior.on.null.values") == "ignore",
@@ -306,17 +301,6 @@ fn zone(config: &Config) -> Zone {
     Zone::parse(config.text("timezone")).unwrap_or(Zone::UTC)
 }
 
-fn codec(name: &str) -> Compression {
-    match name {
-        "none" => Compression::UNCOMPRESSED,
-        "gzip" => Compression::GZIP(GzipLevel::default()),
-        "zstd" => Compression::ZSTD(ZstdLevel::default()),
-        // The framing of Hadoop's lz4 is deprecated by the format: both names mean LZ4_RAW.
-        "lz4" | "lz4_raw" => Compression::LZ4_RAW,
-        _ => Compression::SNAPPY,
-    }
-}
-
 fn terms(config: &Config) -> Result<Vec<Term>, ConfigError> {
     if config.get("partition.by").is_some() {
         return config
@@ -359,7 +343,7 @@ fn terms(config: &Config) -> Result<Vec<Term>, ConfigError> {
 }
 
 /// The last part of a class name.
-fn simple(class: &str) -> &str {
+pub(crate) fn simple(class: &str) -> &str {
     class.rsplit(['.', '$']).next().unwrap_or(class)
 }
 

@@ -1,29 +1,16 @@
-//! An open file: rows that wait, row groups that are encoded.
+//! An open file: rows that wait, and bytes that are encoded.
 
-use std::collections::HashSet;
-use std::hash::Hash;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use foldhash::fast::FixedState;
 use lakefeed_core::{Error, Result};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
-use parquet::schema::types::ColumnPath;
 
 use crate::format::{Buffer, Encoder, Format};
 use crate::rows::{Part, RowBuffer};
 use crate::schema::conform;
 
-/// Rows that decide whether a dictionary pays.
-const SAMPLE_ROWS: usize = 4096;
 
 /// Rows of one lake partition on their way into one file.
 ///
@@ -154,90 +141,17 @@ impl OpenFile {
     }
 }
 
-/// A Parquet file: each [`Encoder::encode`] makes a row group.
-pub(crate) struct ParquetEncoder(ArrowWriter<Buffer>);
-
-impl ParquetEncoder {
-    /// The encodings of the columns follow from the first rows.
-    pub(crate) fn start(codec: Compression, sample: &RecordBatch, out: Buffer) -> Result<Self> {
-        ArrowWriter::try_new(out, sample.schema(), Some(properties(codec, sample))).map(Self).map_err(failed)
-    }
-}
-
-impl std::fmt::Debug for ParquetEncoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ParquetEncoder")
-    }
-}
-
-impl Encoder for ParquetEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
-        let before = self.0.bytes_written();
-        self.0.write(rows).map_err(failed)?;
-        self.0.flush().map_err(failed)?;
-        Ok((self.0.bytes_written() - before) as u64)
-    }
-
-    fn finish(mut self: Box<Self>, metadata: &[(&str, String)]) -> Result<()> {
-        for (key, value) in metadata {
-            self.0.append_key_value_metadata(KeyValue::new((*key).to_owned(), value.clone()));
-        }
-        self.0.close().map(drop).map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))
-    }
-}
-
-fn failed(error: ParquetError) -> Error {
-    Error::fatal("can't encode rows as Parquet").with_source(error)
-}
-
-fn properties(codec: Compression, sample: &RecordBatch) -> WriterProperties {
-    let mut builder = WriterProperties::builder()
-        .set_compression(codec)
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by(concat!("lakefeed version ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_statistics_enabled(EnabledStatistics::Page)
-        // A row group ends when `encode` says so.
-        .set_max_row_group_row_count(None)
-        .set_dictionary_enabled(true);
-    for (field, column) in sample.schema_ref().fields().iter().zip(sample.columns()) {
-        if !dictionary_pays(column) {
-            builder = builder.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), false);
-        }
-    }
-    builder.build()
-}
-
-/// Whether values repeat enough: at most 3 of 10 of a sample are distinct. A dictionary of values that do not repeat costs time and space
-/// (doubles of sensors: 2.5 times the time, 8 % of the size).
-fn dictionary_pays(column: &ArrayRef) -> bool {
-    let rows = column.len().min(SAMPLE_ROWS);
-    let max = rows * 3 / 10;
-    match column.data_type() {
-        DataType::Float64 => is_repetitive(column.as_primitive::<Float64Type>().values()[..rows].iter().map(|v| v.to_bits()), max),
-        DataType::Int64 => is_repetitive(column.as_primitive::<Int64Type>().values()[..rows].iter(), max),
-        DataType::Utf8 => {
-            let texts = column.as_string::<i32>();
-            is_repetitive((0..rows).map(|i| texts.value(i)), max)
-        }
-        _ => true,
-    }
-}
-
-/// Whether there are at most `max` distinct values.
-fn is_repetitive<T: Hash + Eq>(values: impl Iterator<Item = T>, max: usize) -> bool {
-    let mut seen = HashSet::with_hasher(FixedState::default());
-    values.into_iter().all(|value| !seen.insert(value) || seen.len() <= max)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+    use crate::format::parquet_of;
     use crate::rows::Rows;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
     use arrow_array::{Float64Array, Int64Array, StringArray};
-    use arrow_schema::{Field, Schema};
+    use arrow_schema::{DataType, Field, Schema};
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::basic::Compression;
 
     fn rows(range: std::ops::Range<i64>) -> RecordBatch {
         let schema = Schema::new(vec![
@@ -265,12 +179,12 @@ mod tests {
         for start in (0..3000).step_by(10) {
             push(&mut file, rows(start..start + 10));
             if start == 1000 || start == 2000 {
-                file.encode(&Format::Parquet(Compression::SNAPPY)).expect("encoded");
+                file.encode(&parquet_of(Compression::SNAPPY)).expect("encoded");
                 bytes.extend_from_slice(&file.take_encoded());
             }
         }
         assert_eq!(file.rows, 3000);
-        bytes.extend_from_slice(&file.finish(&Format::Parquet(Compression::SNAPPY), &[("k", "v".into())]).expect("finished"));
+        bytes.extend_from_slice(&file.finish(&parquet_of(Compression::SNAPPY), &[("k", "v".into())]).expect("finished"));
         let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("a Parquet file");
         let metadata = reader.metadata().clone();
         assert_eq!(metadata.num_row_groups(), 3);
@@ -297,7 +211,7 @@ mod tests {
         push(&mut file, narrow.clone());
         assert!(file.takes(&rows(0..1).schema()));
         push(&mut file, rows(5..6));
-        file.encode(&Format::Parquet(Compression::UNCOMPRESSED)).expect("encoded");
+        file.encode(&parquet_of(Compression::UNCOMPRESSED)).expect("encoded");
         assert!(!file.takes(&narrow.schema()) && file.takes(&rows(0..1).schema()));
     }
 }

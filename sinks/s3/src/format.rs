@@ -1,38 +1,62 @@
 //! What a file format has of its own; the buffering of an open file is the same for all.
 
+mod avro;
+mod json;
+pub(crate) mod keys;
+mod parquet;
+
 use std::fmt::Debug;
 use std::io::Write;
 use std::mem;
 use std::sync::{Arc, Mutex};
 
+use ::parquet::basic::Compression;
 use arrow_array::RecordBatch;
+use arrow_avro::compression::CompressionCodec;
 use lakefeed_core::Result;
-use parquet::basic::Compression;
 
-use crate::file::ParquetEncoder;
+use avro::AvroEncoder;
+use json::{JsonEncoder, LinesCodec};
+use parquet::{ParquetEncoder, ParquetOptions};
 
 /// The format of a sink's files, with its settings.
 #[derive(Debug, Clone)]
 pub(crate) enum Format {
-    Parquet(Compression),
+    Parquet(ParquetOptions),
+    Json(LinesCodec),
+    Avro(Option<CompressionCodec>),
 }
 
 impl Format {
     /// What encodes one file. The rows of `sample` are its first; its schema is that of the file.
     pub(crate) fn start(&self, sample: &RecordBatch, out: Buffer) -> Result<Box<dyn Encoder>> {
-        match self {
-            Self::Parquet(codec) => Ok(Box::new(ParquetEncoder::start(*codec, sample, out)?)),
-        }
+        Ok(match self {
+            Self::Parquet(options) => Box::new(ParquetEncoder::start(options, sample, out)?),
+            Self::Json(codec) => Box::new(JsonEncoder::start(*codec, out)?),
+            Self::Avro(codec) => Box::new(AvroEncoder::start(*codec, sample.schema_ref(), out)?),
+        })
+    }
+
+    /// Whether a file can say at its own end which offsets it holds. If not, only its metadata in the store can, and that must be given
+    /// when the file is begun: it is sent as a whole, when it is closed.
+    pub(crate) fn has_footer(&self) -> bool {
+        matches!(self, Self::Parquet(_))
     }
 
     /// The end of a file's name, as in the Confluent S3 sink.
     pub(crate) fn extension(&self) -> &'static str {
         match self {
-            Self::Parquet(Compression::UNCOMPRESSED) => ".parquet",
-            Self::Parquet(Compression::GZIP(_)) => ".gz.parquet",
-            Self::Parquet(Compression::ZSTD(_)) => ".zstd.parquet",
-            Self::Parquet(Compression::LZ4_RAW) => ".lz4raw.parquet",
-            Self::Parquet(_) => ".snappy.parquet",
+            Self::Parquet(options) => match options.codec {
+                Compression::UNCOMPRESSED => ".parquet",
+                Compression::GZIP(_) => ".gz.parquet",
+                Compression::ZSTD(_) => ".zstd.parquet",
+                Compression::LZ4_RAW => ".lz4raw.parquet",
+                _ => ".snappy.parquet",
+            },
+            Self::Json(LinesCodec::None) => ".json",
+            Self::Json(LinesCodec::Gzip(_)) => ".json.gz",
+            Self::Json(LinesCodec::Zstd(_)) => ".json.zst",
+            Self::Avro(_) => ".avro",
         }
     }
 }
@@ -70,3 +94,8 @@ impl Write for Buffer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::parquet_of;

@@ -8,6 +8,7 @@ mod config;
 mod file;
 mod format;
 pub mod ledger;
+mod metadata;
 mod partitioner;
 mod rows;
 mod requests;

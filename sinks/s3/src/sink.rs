@@ -12,6 +12,7 @@ use lakefeed_store::Store;
 use tokio::sync::mpsc;
 
 use crate::config::Settings;
+use crate::metadata;
 use crate::partitioner::Partitioner;
 use crate::rows::Rows;
 use crate::requests::Requests;
@@ -54,7 +55,15 @@ impl S3Sink {
                 .unwrap_or_else(|| Error::config(format!("{} is not valid", context.connector)))
         })?;
         let store = Store::open(&settings.store)?;
-        tokio::runtime::Handle::current().block_on(store.probe_folder(&settings.layout.topics_dir))?;
+        let runtime = tokio::runtime::Handle::current();
+        runtime.block_on(store.probe_folder(&settings.layout.topics_dir))?;
+        if !settings.format.has_footer() && !runtime.block_on(store.keeps_metadata(&settings.layout.topics_dir))? {
+            return Err(Error::config(format!(
+                "{} keeps no extended attributes, in which a file of JSON or Avro says which offsets it holds: choose \
+                 format.class=ParquetFormat or another file system",
+                store.location()
+            )));
+        }
         if settings.is_wallclock() && context.task == 0 {
             tracing::warn!(
                 target: "lakefeed", connector = %context.connector,
@@ -120,6 +129,19 @@ impl S3Sink {
     fn hold(&mut self, held: usize) {
         self.budget.set(self.held, held);
         self.held = held;
+    }
+
+    /// The batch without the rows that can't have their metadata columns; they are rejected.
+    fn fit_for_metadata(&self, batch: Batch, context: &mut SinkContext) -> Result<Batch> {
+        let unfit = metadata::unfit(&self.shared.settings.metadata, &batch);
+        if unfit.is_empty() {
+            return Ok(batch);
+        }
+        let rest = metadata::without(&batch, &unfit)?;
+        for (row, field, message) in unfit {
+            context.reject(batch.offsets[row], field, message);
+        }
+        Ok(rest)
     }
 
     /// Tells the budget what is held, and closes the largest files while it is passed.
@@ -191,12 +213,15 @@ impl Sink for S3Sink {
                 );
             }
         }
+        let batch = self.fit_for_metadata(batch, context)?;
         let groups = self.partitioner.group(&batch, now_ms);
         for (row, field, message) in groups.rejected {
             context.reject(batch.offsets[row as usize], field, message);
         }
         let events = self.partitioner.event_times(&batch);
         let rows = self.drop_columns(&batch)?;
+        let columns = &self.shared.settings.metadata;
+        let rows = if columns.is_empty() { rows } else { metadata::add(columns, &batch, &rows)? };
         let rows = Arc::new(Rows { rows, offsets: batch.offsets.clone(), timestamps: batch.timestamps.clone(), events });
         let bytes = rows.held_bytes();
         let Some(writer) = self.writers.get_mut(&batch.partition) else {

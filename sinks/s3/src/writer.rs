@@ -228,8 +228,11 @@ impl PartitionWriter {
         if full { self.close(lake) } else { self.send_parts(lake) }
     }
 
-    /// Sends encoded bytes of the open file as soon as they make a part.
+    /// Sends encoded bytes of the open file as soon as they make a part, if its end can say which offsets it holds.
     fn send_parts(&mut self, lake: &LakePartition) -> Result<()> {
+        if !self.shared.settings.format.has_footer() {
+            return Ok(());
+        }
         let part_bytes = self.shared.settings.part_bytes;
         let first = self.ledger.open_first(lake);
         let address = self.address(lake);
