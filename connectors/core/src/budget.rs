@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A count of buffered bytes and its limit, shared by all tasks of a worker.
 ///
-/// It does not block and does not refuse: whoever buffers says so ([`Budget::set`]), sees that the limit is passed
+/// It does not block and does not refuse: whoever buffers says so ([`Share::set`]), sees that the limit is passed
 /// ([`Budget::over`]) and then makes room or stops taking more. What can be above the limit is what one batch of each task brings.
 #[derive(Debug)]
 pub struct Budget {
@@ -33,14 +33,45 @@ impl Budget {
     pub fn over(&self) -> usize {
         self.used().saturating_sub(self.limit)
     }
+}
 
-    /// Replaces what one owner had said before (`old`) by what it holds now (`new`).
-    pub fn set(&self, old: usize, new: usize) {
-        if new >= old {
-            self.used.fetch_add(new - old, Ordering::Relaxed);
+/// What one owner holds of a [`Budget`]; given back when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    budget: Arc<Budget>,
+    held: usize,
+}
+
+impl Share {
+    /// Holds nothing yet.
+    pub fn of(budget: &Arc<Budget>) -> Self {
+        Self { budget: Arc::clone(budget), held: 0 }
+    }
+
+    /// The bytes that it holds.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// The budget.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// From now on it holds this many bytes.
+    pub fn set(&mut self, bytes: usize) {
+        if bytes >= self.held {
+            self.budget.used.fetch_add(bytes - self.held, Ordering::Relaxed);
         } else {
-            self.used.fetch_sub(old - new, Ordering::Relaxed);
+            self.budget.used.fetch_sub(self.held - bytes, Ordering::Relaxed);
         }
+        self.held = bytes;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
@@ -51,10 +82,13 @@ mod tests {
     #[test]
     fn owners_add_up_and_take_back() {
         let budget = Budget::new(100);
-        budget.set(0, 70);
-        budget.set(0, 50);
+        let (mut a, mut b) = (Share::of(&budget), Share::of(&budget));
+        a.set(70);
+        b.set(50);
         assert_eq!((budget.used(), budget.over()), (120, 20));
-        budget.set(70, 10);
+        a.set(10);
         assert_eq!((budget.used(), budget.over()), (60, 0));
+        drop(b);
+        assert_eq!((budget.used(), a.held()), (10, 10));
     }
 }

@@ -17,7 +17,7 @@ mod output;
 mod plugin;
 mod records;
 
-pub use budget::Budget;
+pub use budget::{Budget, Share};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind, Validator, nearest};
 pub use error::{Error, ErrorKind, Rejected, Result, Stage, shorten};

@@ -92,6 +92,17 @@ fn create(settings: &ClientSettings, topic: &str, wanted: Option<i32>, configs: 
     }
 }
 
+/// How many partitions these topics have together, as far as they exist. A name that begins with `^` is a pattern, and counts as none.
+///
+/// # Errors
+/// `Retry`: no answer within `timeout`.
+pub fn partition_count(settings: &ClientSettings, topics: &[String], timeout: Duration) -> Result<usize> {
+    let client = client(settings)?;
+    let names = topics.iter().filter(|topic| !topic.starts_with('^'));
+    let count = |topic: &String| Ok(partitions(&client, settings, topic, timeout)?.and_then(|n| usize::try_from(n).ok()).unwrap_or(0));
+    names.map(count).sum()
+}
+
 /// For each partition of a topic its first offset and the offset after its last record.
 ///
 /// # Errors

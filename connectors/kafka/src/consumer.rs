@@ -325,6 +325,13 @@ impl Consumer {
         unassign(&self.client.0, &list).map_err(|e| wrap("can't give up the revoked partitions", e))
     }
 
+    /// The bytes that librdkafka holds at most ahead of the reader, for the partitions that are ours: its queues, and about half as much again
+    /// for what it keeps of each message.
+    pub fn queue_bytes(&self) -> usize {
+        let kbytes: usize = self.settings.get("queued.max.messages.kbytes").and_then(|n| n.parse().ok()).unwrap_or(2048);
+        self.queues.len() * kbytes * 1024 * 3 / 2
+    }
+
     /// The partitions that are ours.
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.queues.iter().map(|q| q.partition().clone()).collect()

@@ -16,7 +16,7 @@ mod producer;
 mod range;
 mod settings;
 
-pub use admin::{committed, ensure_topic, log_ends, probe};
+pub use admin::{committed, ensure_topic, log_ends, partition_count, probe};
 pub use consumer::{Consumer, Event};
 pub use producer::{Message, Producer};
 pub use range::RangeReader;

@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use lakefeed_core::{Assignment, Error, Make, Output, Processor, Records, Result, TopicPartition};
+use lakefeed_core::{Assignment, Error, Make, Output, Processor, Records, Result, Share, TopicPartition};
 use lakefeed_kafka::{Consumer, Event, Producer, RangeReader, ensure_topic, log_ends};
 
 use crate::dead_letters::DeadLetters;
@@ -50,12 +50,14 @@ struct ProcessorTask<'a> {
     topics: HashSet<String>,
     out: Output,
     busy: BusyTime,
+    /// What librdkafka's queues hold of the memory budget.
+    queues: Share,
 }
 
 impl<'a> ProcessorTask<'a> {
     fn open(env: &'a TaskEnv, store: &'a StateStore, processor: Box<dyn Processor>) -> Result<Self> {
         let transactional = transactional(env)?;
-        let consumer = Consumer::new(&env.consumer_settings(), &env.connector.subscription())?;
+        let consumer = env.consumer()?;
         let mut settings = env.producer_settings().or("linger.ms", "20").or("queue.buffering.max.kbytes", "8192");
         if transactional {
             // With more, librdkafka's idempotent producer polls without a pause while batches wait for their turn.
@@ -83,6 +85,7 @@ impl<'a> ProcessorTask<'a> {
             topics: HashSet::new(),
             out: Output::default(),
             busy: BusyTime::new(),
+            queues: Share::of(&env.context.budget),
         })
     }
 
@@ -90,6 +93,7 @@ impl<'a> ProcessorTask<'a> {
         let mut idle = true;
         while !self.env.stop.is_set() {
             self.serve_group(if idle { Duration::from_millis(10) } else { Duration::ZERO })?;
+            self.queues.set(self.env.queue_share(&self.consumer));
             idle = !self.read()?;
             let due = self.open.as_ref().is_some_and(|(_, since)| idle || since.elapsed() >= COMMIT_INTERVAL);
             if due {

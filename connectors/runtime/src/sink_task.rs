@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::UInt32Array;
-use lakefeed_core::{Batch, Error, ErrorKind, Make, Records, Result, Sink, SinkContext, TopicPartition};
+use lakefeed_core::{Batch, Error, ErrorKind, Make, Records, Result, Share, Sink, SinkContext, TopicPartition};
 use lakefeed_formats::{Decoded, Decoder};
 use lakefeed_kafka::{Consumer, Event};
 
@@ -35,13 +35,24 @@ struct SinkTask<'a> {
     decoders: HashMap<Arc<str>, Decoder>,
     committed: HashMap<TopicPartition, i64>,
     busy: BusyTime,
+    /// What librdkafka's queues hold of the memory budget.
+    queues: Share,
 }
 
 impl<'a> SinkTask<'a> {
     fn open(env: &'a TaskEnv, sink: Box<dyn Sink>) -> Result<Self> {
-        let consumer = Consumer::new(&env.consumer_settings(), &env.connector.subscription())?;
+        let consumer = env.consumer()?;
         let dead_letters = DeadLetters::open(env)?;
-        Ok(Self { env, consumer, sink, dead_letters, decoders: HashMap::new(), committed: HashMap::new(), busy: BusyTime::new() })
+        Ok(Self {
+            env,
+            consumer,
+            sink,
+            dead_letters,
+            decoders: HashMap::new(),
+            committed: HashMap::new(),
+            busy: BusyTime::new(),
+            queues: Share::of(&env.context.budget),
+        })
     }
 
     fn run(&mut self) -> Result<()> {
@@ -50,6 +61,7 @@ impl<'a> SinkTask<'a> {
         let mut idle = true;
         while !self.env.stop.is_set() {
             self.serve_group(if idle { Duration::from_millis(20) } else { Duration::ZERO })?;
+            self.queues.set(self.env.queue_share(&self.consumer));
             idle = !(self.sink.ready() && self.read()?);
             let mut context = SinkContext::default();
             self.sink.poll(&mut context)?;

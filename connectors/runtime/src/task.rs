@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, ErrorKind, Result, TaskContext};
-use lakefeed_kafka::{Consumer, Event};
+use lakefeed_kafka::{Consumer, Event, partition_count};
 
 use crate::backoff::{Backoff, sleep};
 use crate::connector::Connector;
 use crate::stats::{TaskState, TaskStats};
 use crate::worker_config::WorkerConfig;
+
+/// How long a task waits to learn how many partitions its topics have.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The wish that tasks end.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +46,24 @@ impl TaskEnv {
             .client("consumer", &self.connector.config)
             .or("group.id", &format!("connect-{}", self.connector.name))
             .or("client.id", &format!("connector-consumer-{}-{}", self.connector.name, self.context.task))
+    }
+
+    /// Joins the group. What librdkafka reads ahead is shared out among the partitions of the topics: a 16th of the memory budget in all, within
+    /// limits that keep reading fast with few partitions and possible with many.
+    pub(crate) fn consumer(&self) -> Result<Consumer> {
+        let topics = self.connector.subscription();
+        let mut settings = self.consumer_settings();
+        // Without an answer a middling number: whether the brokers can be reached shows later, and is said then.
+        let partitions = partition_count(&settings, &topics, METADATA_TIMEOUT).ok().filter(|n| *n > 0).unwrap_or(16);
+        let kbytes = (self.context.budget.limit() / 16 / 1024 / partitions).clamp(64, 2048);
+        settings = settings.or("queued.max.messages.kbytes", &kbytes.to_string());
+        settings = settings.or("fetch.message.max.bytes", &(kbytes * 1024 / 4).to_string());
+        Consumer::new(&settings, &topics)
+    }
+
+    /// What a consumer's queues hold of the memory budget: a quarter at most, or a worker with very many partitions would have no room for rows.
+    pub(crate) fn queue_share(&self, consumer: &Consumer) -> usize {
+        consumer.queue_bytes().min(self.context.budget.limit() / 4)
     }
 
     pub(crate) fn producer_settings(&self) -> lakefeed_kafka::ClientSettings {

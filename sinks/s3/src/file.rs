@@ -11,7 +11,6 @@ use crate::format::{Buffer, Encoder, Format};
 use crate::rows::{Part, RowBuffer};
 use crate::schema::conform;
 
-
 /// Rows of one lake partition on their way into one file.
 ///
 /// Memory: waiting rows up to a row group (`parquet.row.group.bytes`), and encoded bytes until [`OpenFile::take_encoded`] takes them.

@@ -45,7 +45,8 @@ impl Requests {
         let end = loop {
             // Held for the request, not for the wait before the next. It is never closed.
             let place = self.places.acquire().await;
-            let answer = request().await;
+            // On the heap for as long as it runs: thousands of files can wait for a place, and the SDK's futures are large.
+            let answer = Box::pin(request()).await;
             drop(place);
             let error = match answer {
                 Ok(value) => break Ok(Some(value)),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
 use lakefeed_core::{
-    Assignment, Batch, Budget, Clock, Config, ConfigError, Error, ErrorKind, Result, Sink, SinkContext, TaskContext, TopicPartition,
+    Assignment, Batch, Clock, Config, ConfigError, Error, ErrorKind, Result, Share, Sink, SinkContext, TaskContext, TopicPartition,
 };
 use lakefeed_store::Store;
 use tokio::sync::mpsc;
@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use crate::config::Settings;
 use crate::metadata;
 use crate::partitioner::Partitioner;
-use crate::rows::Rows;
 use crate::requests::Requests;
+use crate::rows::Rows;
 use crate::stale::Sweeper;
 use crate::upload::{Beside, Report};
 use crate::writer::{PartitionWriter, Shared};
@@ -37,9 +37,8 @@ pub(crate) struct S3Sink {
     /// The partition behind the index of a report.
     indices: Vec<TopicPartition>,
     clock: Arc<dyn Clock>,
-    budget: Arc<Budget>,
     /// What the budget was told last.
-    held: usize,
+    share: Share,
     /// When all files were looked at last.
     polled_ms: i64,
     /// The schema without the columns that the path repeats, for the last schema seen.
@@ -89,8 +88,7 @@ impl S3Sink {
             writers: HashMap::new(),
             indices: Vec::new(),
             clock: Arc::clone(&context.clock),
-            budget: Arc::clone(&context.budget),
-            held: 0,
+            share: Share::of(&context.budget),
             polled_ms: i64::MIN / 2,
             kept: None,
             sweeper,
@@ -126,11 +124,6 @@ impl S3Sink {
         Ok(())
     }
 
-    fn hold(&mut self, held: usize) {
-        self.budget.set(self.held, held);
-        self.held = held;
-    }
-
     /// The batch without the rows that can't have their metadata columns; they are rejected.
     fn fit_for_metadata(&self, batch: Batch, context: &mut SinkContext) -> Result<Batch> {
         let unfit = metadata::unfit(&self.shared.settings.metadata, &batch);
@@ -147,8 +140,8 @@ impl S3Sink {
     /// Tells the budget what is held, and closes the largest files while it is passed.
     fn balance(&mut self) -> Result<()> {
         let held = self.writers.values_mut().map(PartitionWriter::held_bytes).sum();
-        self.hold(held);
-        let mut over = self.budget.over();
+        self.share.set(held);
+        let mut over = self.share.budget().over();
         while over > 0 {
             let largest = self.writers.values().filter_map(|w| Some((w.partition.clone(), w.largest()?)));
             let Some((partition, (lake, bytes))) = largest.max_by_key(|(_, (_, bytes))| *bytes) else { break };
@@ -232,8 +225,8 @@ impl Sink for S3Sink {
         }
         writer.read_to(batch.next_offset, rows)?;
         // About; what is held is counted by the next `poll`, or at once when that matters.
-        self.hold(self.held + bytes);
-        if self.budget.over() > 0 { self.balance() } else { Ok(()) }
+        self.share.set(self.share.held() + bytes);
+        if self.share.budget().over() > 0 { self.balance() } else { Ok(()) }
     }
 
     fn poll(&mut self, context: &mut SinkContext) -> Result<()> {
@@ -252,7 +245,7 @@ impl Sink for S3Sink {
     }
 
     fn ready(&self) -> bool {
-        self.budget.over() == 0
+        self.share.budget().over() == 0
     }
 
     fn durable(&mut self) -> Vec<(TopicPartition, i64)> {
@@ -287,7 +280,6 @@ impl Sink for S3Sink {
 
 impl Drop for S3Sink {
     fn drop(&mut self) {
-        self.budget.set(self.held, 0);
         // Without owners uploads that are not complete clean up after themselves.
         self.writers.clear();
         self.reports.close();
