@@ -75,8 +75,11 @@ pub(crate) trait Encoder: Debug + Send {
 pub(crate) struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
+    /// The bytes so far, without room for more: they can wait long for their upload.
     pub(crate) fn take(&self) -> Vec<u8> {
-        mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()))
+        let mut bytes = mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()));
+        bytes.shrink_to_fit();
+        bytes
     }
 
     pub(crate) fn len(&self) -> usize {

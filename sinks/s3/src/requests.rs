@@ -11,6 +11,8 @@ use crate::upload::Report;
 
 /// Requests that one sink has under way at once: connections, memory of the client.
 const REQUESTS_MAX: usize = 64;
+/// What one of them costs: a connection with its buffers, the client's state.
+const REQUEST_BYTES: usize = 128 << 10;
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// A sink says at most so often that its store is in trouble.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
@@ -32,6 +34,11 @@ impl Requests {
             first_wait: Duration::from_millis(first_wait_ms),
             denied_max: Duration::from_millis(denied_max_ms),
         }
+    }
+
+    /// About what the requests that are under way hold, beside their bodies.
+    pub(crate) fn held_bytes(&self) -> usize {
+        (REQUESTS_MAX - self.places.available_permits()) * REQUEST_BYTES
     }
 
     /// Makes a request until it is done, with growing waits: without end while the trouble is passing, for `s3.denied.timeout.ms` while the

@@ -137,19 +137,21 @@ impl S3Sink {
         Ok(rest)
     }
 
-    /// Tells the budget what is held, and closes the largest files while it is passed.
+    /// Tells the budget what is held. While more than three quarters of it are in use, beside what is on its way into the store already, the
+    /// largest files are closed: so there is room again before reading has to stop.
     fn balance(&mut self) -> Result<()> {
-        let held = self.writers.values_mut().map(PartitionWriter::held_bytes).sum();
-        self.share.set(held);
-        let mut over = self.share.budget().over();
+        let held = self.writers.values_mut().map(PartitionWriter::held_bytes).sum::<usize>();
+        self.share.set(held + self.shared.beside.requests.held_bytes());
+        let closed: usize = self.writers.values().map(PartitionWriter::closed_bytes).sum();
+        let budget = self.share.budget();
+        let mut over = budget.used().saturating_sub(budget.limit() / 4 * 3 + closed);
         while over > 0 {
             let largest = self.writers.values().filter_map(|w| Some((w.partition.clone(), w.largest()?)));
             let Some((partition, (lake, bytes))) = largest.max_by_key(|(_, (_, bytes))| *bytes) else { break };
             if let Some(writer) = self.writers.get_mut(&partition) {
-                tracing::debug!(target: "lakefeed", %partition, %lake, bytes, "Over the memory budget: closing the largest file");
+                tracing::debug!(target: "lakefeed", %partition, %lake, bytes, "Short of memory: closing the largest file");
                 writer.close(&lake)?;
             }
-            // Freed only when it is uploaded; until then `ready` says no.
             over = over.saturating_sub(bytes.max(1));
         }
         Ok(())
@@ -226,7 +228,8 @@ impl Sink for S3Sink {
         writer.read_to(batch.next_offset, rows)?;
         // About; what is held is counted by the next `poll`, or at once when that matters.
         self.share.set(self.share.held() + bytes);
-        if self.share.budget().over() > 0 { self.balance() } else { Ok(()) }
+        let budget = self.share.budget();
+        if budget.used() > budget.limit() / 4 * 3 { self.balance() } else { Ok(()) }
     }
 
     fn poll(&mut self, context: &mut SinkContext) -> Result<()> {
