@@ -133,7 +133,7 @@ async fn minio_lists_an_upload_by_its_whole_key_only() {
     let store = open(&minio.bucket(), "", settings(minio));
     let upload = store.begin("t/k=1/a.parquet", &[]).await.expect("begin");
     assert_eq!(store.list_uploads("t/k=1/a.parquet").await.expect("list").len(), 1);
-    for prefix in ["", "t/", "t/k=1/", "t/k=1/a"] {
+    for prefix in ["t/", "t/k=1/", "t/k=1/a"] {
         assert_eq!(store.list_uploads(prefix).await.expect("list"), [], "{prefix}");
     }
     store.abort(upload).await.expect("abort");
