@@ -11,7 +11,8 @@ use crate::upload::Report;
 
 /// Requests that one sink has under way at once: connections, memory of the client.
 const REQUESTS_MAX: usize = 64;
-const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Also the longest that nothing happens after an outage; some 64 requests in 10 s are no load for a store.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// A sink says at most so often that its store is in trouble.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
