@@ -20,8 +20,8 @@ const FROZEN: Duration = Duration::from_millis(8_000);
 /// For all that was left behind, when all is calm.
 const CATCH_UP: Duration = Duration::from_secs(120);
 /// One row in eight is wide: backlogs of its lake partition make multipart uploads, the others single requests.
-const WIDE: usize = 24_000;
-const KEYS: &str = "partition.by=e\nflush.size=300\nrotate.age.ms=1000\nparquet.codec=none\nparquet.row.group.bytes=1048576\n\
+const WIDE: usize = 50_000;
+const KEYS: &str = "partition.by=e\nflush.size=250\nrotate.age.ms=1000\nparquet.codec=none\nparquet.row.group.bytes=1048576\n\
                     s3.part.size=5242880\nconsumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\n";
 
 /// Every file with what its footer says, against the others: rows, order, overlaps. Prints what is wrong.
