@@ -4,9 +4,11 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 ROWS ?= 200000
+KILLS ?= 20
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka stack test bench check fmt clean-demo
+.PHONY: help setup build demo demo-kafka stack test chaos soak bench check fmt clean-demo
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +33,14 @@ stack: ## start Kafka and MinIO, print how to reach them, stop on Ctrl-C
 test: ## every test, on a real Kafka, a real MinIO and the real DuckDB
 	@scripts/setup.sh test
 	@tests/stack/run.sh $(CARGO) test --release --workspace --no-fail-fast
+
+chaos: ## kill, freeze and stop sinks before a store that misbehaves; every row once (KILLS=20, CHAOS_SEED to replay)
+	@scripts/setup.sh test
+	@KILLS=$(KILLS) tests/stack/run.sh $(CARGO) test --release --test e2e -- chaos:: outage:: --nocapture --include-ignored --test-threads=1
+
+soak: ## the lake writer's simulation with fresh seeds and chaos, in turn (MINUTES=10)
+	@scripts/setup.sh test
+	@MINUTES=$(MINUTES) tests/stack/run.sh scripts/soak.sh
 
 bench: ## the figures, as a table
 	@scripts/setup.sh test

@@ -4,6 +4,7 @@
 //! `KILLS=N` and `CHAOS_SEED=S` choose how long it lasts and its schedule; the seed is printed, and so is a line for each round.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,8 +20,8 @@ const FROZEN: Duration = Duration::from_millis(8_000);
 /// For all that was left behind, when all is calm.
 const CATCH_UP: Duration = Duration::from_secs(120);
 /// One row in eight is wide: backlogs of its lake partition make multipart uploads, the others single requests.
-const WIDE: usize = 16_000;
-const KEYS: &str = "partition.by=e\nflush.size=400\nrotate.age.ms=1000\nparquet.codec=none\nparquet.row.group.bytes=1048576\n\
+const WIDE: usize = 50_000;
+const KEYS: &str = "partition.by=e\nflush.size=250\nrotate.age.ms=1000\nparquet.codec=none\nparquet.row.group.bytes=1048576\n\
                     s3.part.size=5242880\nconsumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\n";
 
 /// Every file with what its footer says, against the others: rows, order, overlaps. Prints what is wrong.
@@ -204,7 +205,7 @@ impl Chaos<'_> {
         let member = &mut self.members[victim];
         member.proxy.set(fault);
         member.fault_ends = Some(Instant::now() + length);
-        member.disturbed = true;
+        member.disturbed |= member.proxy.objects().is_empty();
         format!("; {fault:?} for {} ms before {}", length.as_millis(), member.name)
     }
 
@@ -255,7 +256,9 @@ impl Chaos<'_> {
     fn stop_one(&mut self) -> String {
         let Some(mut member) = self.members.pop() else { return String::new() };
         let status = member.process.terminate(PATIENCE);
-        assert!(status.success() || status.code() == Some(3), "{status}: {}", member.process);
+        // Before it listens for signals it holds nothing, and ends as any program does.
+        let early = status.signal() == Some(15) && !member.process.log().contains("Assigned");
+        assert!(status.success() || status.code() == Some(3) || early, "{status}: {}", member.process);
         self.figures.stops += 1;
         self.count(&member);
         format!("stop {}", member.name)
@@ -268,7 +271,7 @@ impl Chaos<'_> {
         let victim = self.below(self.members.len());
         let mut member = self.members.swap_remove(victim);
         member.process.signal("STOP");
-        member.disturbed = true;
+        member.disturbed |= member.proxy.objects().is_empty();
         let said = format!("freeze {}", member.name);
         self.frozen.push((member, Instant::now() + FROZEN));
         self.figures.freezes += 1;
@@ -302,9 +305,10 @@ impl Chaos<'_> {
 fn assert_known_end(member: &Member) {
     let log = member.process.log();
     assert!(!log.contains("panicked"), "{}", member.process);
-    let known = ["can't reach", "failed: HTTP", "does not answer in time", "broke off", "enced"];
-    let last = log.lines().rfind(|line| line.contains("ERROR") || line.contains("error")).unwrap_or_default();
-    assert!(known.iter().any(|text| last.contains(text)), "ended with '{last}': {}", member.process);
+    let known = ["can't reach", "failed: HTTP", "does not answer in time", "broke off"];
+    let last = log.lines().rfind(|line| line.starts_with("lakefeed: ")).unwrap_or_default();
+    let fenced = member.fixed.is_some() && log.contains("FencedInstanceId");
+    assert!(fenced || known.iter().any(|text| last.contains(text)), "ended with '{last}': {}", member.process);
 }
 
 /// Goes on producing until it is told to stop.
@@ -315,8 +319,7 @@ fn produce(scene: &Scene, stop: &AtomicBool, produced: &AtomicU64) {
     while !stop.load(Ordering::Acquire) {
         let first = produced.load(Ordering::Acquire);
         let row = |id: u64| {
-            let text = if id % 8 == 0 { &wide } else { "narrow" };
-            format!("{id},{},{text}\n", if id % 8 == 0 { 0 } else { 1 + id % 3 })
+            if id.is_multiple_of(8) { format!("{id},0,{wide}\n") } else { format!("{id},{},narrow\n", 1 + id % 3) }
         };
         let rows: String = (first..first + 2_000).map(row).collect();
         fs::write(&file, format!("id,e,text\n{rows}")).expect("written");

@@ -74,7 +74,7 @@ pub struct S3Settings {
     pub send_checksums: bool,
     /// The limit of making a connection. Default 3100: just above the second repetition of a lost TCP SYN (1 s + 2 s).
     pub connect_timeout_ms: u64,
-    /// The limit of one attempt of a request, body included. Default 60,000: a part of 25 MiB then needs 3.5 Mbit/s.
+    /// The limit of one attempt of a request. Default 60,000. A request that sends a body has 1 ms more for each 8 bytes of it.
     pub attempt_timeout_ms: u64,
 }
 

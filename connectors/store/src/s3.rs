@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Builder, timeout::TimeoutConfig};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ObjectCannedAcl, ServerSideEncryption};
 use base64::Engine;
@@ -24,6 +25,10 @@ use crate::{ObjectMeta, Part, Put, S3Settings, Sse, UploadGone, key};
 
 /// The object by which [`S3Store::probe`] tries a folder out.
 const PROBE: &str = ".lakefeed-probe";
+
+/// The slowest connection on which a body still arrives: its time adds to the limit of an attempt. With a fixed limit, large parts on a slow
+/// line would be sent again for ever, each time in vain. A connection on which nothing moves at all is given up by the SDK within seconds.
+const BYTES_PER_MS_MIN: u64 = 8;
 
 /// See the module.
 pub(crate) struct S3Store {
@@ -141,7 +146,7 @@ impl S3Store {
         loop {
             let request = self.client().await.put_object().bucket(&self.bucket).key(&whole).if_none_match("*");
             let request = with_object_settings!(self, request, key, metadata).body(ByteStream::from(body.clone()));
-            let Err(error) = request.send().await else { return Ok(Put::Created) };
+            let Err(error) = request.customize().config_override(self.limit_for(body.len())).send().await else { return Ok(Put::Created) };
             match Answer::of(&error) {
                 Some(answer) if answer.is(412, "PreconditionFailed") => return Ok(Put::Exists),
                 // Another conditional write of this key is under way: the next attempt finds out how it ended.
@@ -156,6 +161,12 @@ impl S3Store {
                 _ => return Err(self.request(Op::Put, &whole).failed(error)),
             }
         }
+    }
+
+    /// The limit of an attempt that sends so many bytes.
+    fn limit_for(&self, bytes: usize) -> Builder {
+        let limit_ms = self.settings.attempt_timeout_ms.saturating_add(bytes as u64 / BYTES_PER_MS_MIN);
+        Builder::new().timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(limit_ms)).build())
     }
 
     fn backoff(&self, attempt: u32) -> Duration {
@@ -174,7 +185,10 @@ impl S3Store {
     pub(crate) async fn upload_part(&self, key: &str, id: &str, number: i32, data: Vec<Bytes>) -> Result<Part> {
         let whole = self.whole(key);
         let request = self.client().await.upload_part().bucket(&self.bucket).key(&whole).upload_id(id).part_number(number);
-        let answer = with_customer_key!(self, request).body(ByteStream::from(gather(data))).send().await;
+        let body = gather(data);
+        let limit = self.limit_for(body.len());
+        let request = with_customer_key!(self, request).body(ByteStream::from(body));
+        let answer = request.customize().config_override(limit).send().await;
         let answer = answer.map_err(|error| match Answer::of(&error) {
             Some(answer) if answer.code.as_deref() == Some("NoSuchUpload") => gone(&self.request(Op::Part, &whole), answer),
             _ => self.request(Op::Part, &whole).failed(error),

@@ -125,3 +125,16 @@ async fn tags_checksums_and_encryption_are_accepted() {
     let error = store.put_if_absent("c", vec![Bytes::from_static(b"x")], &[]).await.expect_err("no KMS");
     assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
 }
+
+/// What the documentation of `Store::list_uploads` says of MinIO: if this fails, MinIO has learned it, and the documentation can go.
+#[tokio::test]
+async fn minio_lists_an_upload_by_its_whole_key_only() {
+    let minio = minio();
+    let store = open(&minio.bucket(), "", settings(minio));
+    let upload = store.begin("t/k=1/a.parquet", &[]).await.expect("begin");
+    assert_eq!(store.list_uploads("t/k=1/a.parquet").await.expect("list").len(), 1);
+    for prefix in ["t/", "t/k=1/", "t/k=1/a"] {
+        assert_eq!(store.list_uploads(prefix).await.expect("list"), [], "{prefix}");
+    }
+    store.abort(upload).await.expect("abort");
+}

@@ -239,6 +239,27 @@ async fn silence_ends_within_the_limit() {
     assert_eq!(server.requests().len(), 3);
 }
 
+/// Slow, but it arrives: 8 KB have a second more than an empty request.
+#[tokio::test]
+async fn a_large_body_has_more_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let endpoint = format!("http://{}", listener.local_addr().expect("address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            read_request(&stream);
+            std::thread::sleep(Duration::from_millis(600));
+            // The client may have given up.
+            let _ = (&stream).write_all(OK.as_bytes());
+        }
+    });
+    let s3 = S3Settings { endpoint: Some(endpoint), part_retries: 0, attempt_timeout_ms: 200, ..Scripted::start(&[OK]).settings() };
+    let store = Store::open(&StoreConfig::s3("b", "p", s3)).expect("open");
+    let large = store.put_if_absent("k", vec![Bytes::from(vec![b'x'; 8_000])], &[]).await;
+    assert_eq!(large.expect("put"), Put::Created);
+    let small = store.put_if_absent("k", vec![Bytes::from_static(b"x")], &[]).await;
+    assert_eq!(small.expect_err("too slow").kind(), ErrorKind::Retry);
+}
+
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_passing_trouble() {
     let server = Scripted::start(&["HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfew"]);

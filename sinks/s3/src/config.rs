@@ -154,7 +154,7 @@ const KEYS: &[Key] = &[
         .importance(Importance::Low)
         .group("Files"),
     Key::new("connect.meta.data", KeyKind::Boolean, "Accepted as in the Confluent S3 sink.").importance(Importance::Low).group("Files"),
-    Key::new("retry.backoff.ms", KeyKind::Long, "The first wait before a request to the store is made again; it doubles up to 30 s.")
+    Key::new("retry.backoff.ms", KeyKind::Long, "The first wait before a request to the store is made again; it doubles up to 10 s.")
         .default("500")
         .group("S3"),
     Key::new(

@@ -13,7 +13,8 @@ use crate::upload::Report;
 const REQUESTS_MAX: usize = 64;
 /// What one of them costs: a connection with its buffers, the client's state.
 const REQUEST_BYTES: usize = 128 << 10;
-const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Also the longest that nothing happens after an outage; some 64 requests in 10 s are no load for a store.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// A sink says at most so often that its store is in trouble.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 

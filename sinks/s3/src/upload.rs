@@ -406,3 +406,33 @@ fn footer_length(tail: &[u8]) -> Option<u64> {
     let length = u32::from_le_bytes(length.try_into().ok()?);
     (magic == b"PAR1").then_some(u64::from(length) + 8)
 }
+
+#[cfg(test)]
+mod tests {
+    use lakefeed_store::StoreConfig;
+
+    use super::*;
+
+    /// As when a living upload is taken for one that a crash has left.
+    #[tokio::test]
+    async fn an_upload_that_somebody_ends_is_a_conflict_and_not_a_loss() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&StoreConfig::local(dir.path())).expect("open");
+        let (reports, mut receiver) = mpsc::channel(1);
+        let beside = Beside::new(Requests::new(1, 0));
+        let address = Address { reports, partition: 0, epoch: 1, lake: "k=1".into() };
+        let upload = Uploading::start(&beside, store.clone(), "t/k=1/t+0+5.parquet".into(), address);
+        upload.part(Bytes::from_static(b"part")).expect("taken");
+        while upload.held_bytes() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for found in store.list_uploads("t/").await.expect("list") {
+            store.abort_upload(&found.key, &found.id).await.expect("abort");
+        }
+        let label = Label { span: Span { first: 5, last: 6, count: 2 }, writer: "w".into(), last_timestamp_ms: None };
+        upload.finish(Bytes::from_static(b"rest"), label).expect("taken");
+        let report = receiver.recv().await.expect("a report");
+        assert!(matches!(report.outcome, Outcome::Conflict(_)), "{report:?}");
+        assert_eq!(store.list("").await.expect("list"), []);
+    }
+}

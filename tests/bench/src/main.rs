@@ -79,6 +79,11 @@ impl Args {
 }
 
 fn main() -> ExitCode {
+    // The kit panics when a server can't be had: its message says what to do, a backtrace nothing more.
+    std::panic::set_hook(Box::new(|panic| {
+        // Nothing better can be done with an error while a panic is under way.
+        let _ = writeln!(io::stderr(), "lakefeed-bench: {panic}");
+    }));
     let mut stderr = io::stderr();
     let done = match Args::read(env::args().skip(1)) {
         Ok(Some(args)) => bench(&args),
