@@ -463,7 +463,7 @@ async fn read_label(store: &Store, key: &str) -> Result<Label> {
     }
     let foreign = || {
         Error::config(format!(
-            "{} was not written by Lakefeed: it does not say which offsets it holds; move it away or choose another topics.dir",
+            "{} is not Lakefeed's or lost its metadata: it does not say which offsets it holds; move it away or choose another topics.dir",
             store.url(key)
         ))
     };
