@@ -144,7 +144,7 @@ fn a_large_json_file_goes_as_a_whole_and_is_recognised() {
 fn producers_of_two_versions_do_not_make_a_file_per_record() {
     for (name, keys, end) in FORMATS {
         let scene = Scene::local(name, 1);
-        let row = |id: u64| if id % 2 == 0 { json!({"id": id, "v": 1}) } else { json!({"id": id, "v": 1.5, "more": {"x": [id]}}) };
+        let row = |id: u64| if id.is_multiple_of(2) { json!({"id": id, "v": 1}) } else { json!({"id": id, "v": 1.5, "more": {"x": [id]}}) };
         scene.produce_values(&(0..400).map(|id| row(id).to_string()).collect::<Vec<_>>());
         let mut worker = scene.worker("worker", &format!("{keys}rotate.idle.ms=500\nparquet.row.group.bytes=1\n"));
         wait_for_ids(&scene, 400);
