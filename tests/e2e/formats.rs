@@ -84,15 +84,15 @@ fn a_stock_avro_configuration_runs_unchanged() {
 fn killed(scene: &Scene, format: &str) {
     let keys = scene.small_files() + format + "consumer.override.group.instance.id=one\n";
     for round in 0..4 {
-        scene.produce(round * 5000..(round + 1) * 5000, 10);
+        scene.produce(round * 2000..(round + 1) * 2000, 10);
         let mut worker = scene.worker("worker", &keys);
         wait_for_files(scene, (round + 1) * 20);
         worker.kill();
     }
     let mut worker = scene.worker("worker", &keys);
-    wait_for_ids(scene, 20_000);
+    wait_for_ids(scene, 8000);
     stop(&mut worker);
-    scene.assert_each_once(0..20_000);
+    scene.assert_each_once(0..8000);
 }
 
 fn wait_for_files(scene: &Scene, count: u64) {
