@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lakefeed-csv", &["core"]),
     ("lakefeed-generate", &["core"]),
     ("lakefeed-dynamodb", &["core"]),
-    ("lakefeed-s3", &["core", "layout", "store"]),
+    ("lakefeed-s3", &["core", "formats", "layout", "store"]),
     ("lakefeed-stdout", &["core", "formats"]),
     ("lakefeed-catalog", &["core", "layout", "store"]),
     ("lakefeed-query", &["catalog", "core", "layout"]),

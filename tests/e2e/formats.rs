@@ -10,12 +10,10 @@ use crate::scene::{PATIENCE, Scene, stop};
 use crate::sink::produce;
 
 /// The keys of each format, and the end of its files' names.
-const FORMATS: [(&str, &str, &str); 5] = [
+const FORMATS: [(&str, &str, &str); 3] = [
     ("parquet", "format.class=ParquetFormat\n", ".snappy.parquet"),
-    ("json", "format.class=io.confluent.connect.s3.format.json.JsonFormat\n", ".json"),
-    ("zst", "format.class=JsonFormat\ns3.compression.type=zstd\n", ".json.zst"),
-    ("avro", "format.class=io.confluent.connect.s3.format.avro.AvroFormat\n", ".avro"),
-    ("snappy", "format.class=AvroFormat\navro.codec=snappy\n", ".avro"),
+    ("json", "format.class=JsonFormat\ns3.compression.type=zstd\n", ".json.zst"),
+    ("avro", "format.class=AvroFormat\navro.codec=snappy\n", ".avro"),
 ];
 
 /// The names of the files of a local lake, below its root.
@@ -86,15 +84,15 @@ fn a_stock_avro_configuration_runs_unchanged() {
 fn killed(scene: &Scene, format: &str) {
     let keys = scene.small_files() + format + "consumer.override.group.instance.id=one\n";
     for round in 0..4 {
-        scene.produce(round * 5000..(round + 1) * 5000, 10);
+        scene.produce(round * 2000..(round + 1) * 2000, 10);
         let mut worker = scene.worker("worker", &keys);
         wait_for_files(scene, (round + 1) * 20);
         worker.kill();
     }
     let mut worker = scene.worker("worker", &keys);
-    wait_for_ids(scene, 20_000);
+    wait_for_ids(scene, 8000);
     stop(&mut worker);
-    scene.assert_each_once(0..20_000);
+    scene.assert_each_once(0..8000);
 }
 
 fn wait_for_files(scene: &Scene, count: u64) {
@@ -103,22 +101,22 @@ fn wait_for_files(scene: &Scene, count: u64) {
 
 #[test]
 fn json_rows_come_once_through_kills_in_a_directory() {
-    killed(&Scene::local("kills", 1), FORMATS[2].1);
+    killed(&Scene::local("kills", 1), FORMATS[1].1);
 }
 
 #[test]
 fn json_rows_come_once_through_kills_on_s3() {
-    killed(&Scene::s3("kills", 1, &minio().endpoint), FORMATS[1].1);
+    killed(&Scene::s3("kills", 1, &minio().endpoint), "format.class=JsonFormat\n");
 }
 
 #[test]
 fn avro_rows_come_once_through_kills_in_a_directory() {
-    killed(&Scene::local("kills", 1), FORMATS[4].1);
+    killed(&Scene::local("kills", 1), FORMATS[2].1);
 }
 
 #[test]
 fn avro_rows_come_once_through_kills_on_s3() {
-    killed(&Scene::s3("kills", 1, &minio().endpoint), FORMATS[3].1);
+    killed(&Scene::s3("kills", 1, &minio().endpoint), "format.class=AvroFormat\navro.codec=zstandard\n");
 }
 
 #[test]
@@ -146,7 +144,7 @@ fn a_large_json_file_goes_as_a_whole_and_is_recognised() {
 fn producers_of_two_versions_do_not_make_a_file_per_record() {
     for (name, keys, end) in FORMATS {
         let scene = Scene::local(name, 1);
-        let row = |id: u64| if id % 2 == 0 { json!({"id": id, "v": 1}) } else { json!({"id": id, "v": 1.5, "more": {"x": [id]}}) };
+        let row = |id: u64| if id.is_multiple_of(2) { json!({"id": id, "v": 1}) } else { json!({"id": id, "v": 1.5, "more": {"x": [id]}}) };
         scene.produce_values(&(0..400).map(|id| row(id).to_string()).collect::<Vec<_>>());
         let mut worker = scene.worker("worker", &format!("{keys}rotate.idle.ms=500\nparquet.row.group.bytes=1\n"));
         wait_for_ids(&scene, 400);

@@ -16,7 +16,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
 /// argument the rows themselves, by id, without nulls.
 const READ: &str = r#"
 import sys, os, io, gzip, json, collections
-import fastavro, zstandard
+import fastavro
+try:
+    from compression import zstd
+except ImportError:
+    from backports import zstd
 import pyarrow.parquet as pq
 from pyarrow import fs
 url = sys.argv[1]
@@ -38,7 +42,7 @@ def rows(path):
     if path.endswith(".gz"):
         data = gzip.decompress(data)
     if path.endswith(".zst"):
-        data = zstandard.ZstdDecompressor().stream_reader(data).read()
+        data = zstd.decompress(data)
     return [json.loads(line) for line in data.decode().split("\n")[:-1]]
 def plain(value):
     if isinstance(value, dict):

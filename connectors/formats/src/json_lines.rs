@@ -1,81 +1,79 @@
 //! Batches as JSON lines.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, TimestampMillisecondType};
-use arrow_array::{Array, RecordBatch, StructArray};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_array::types::TimestampMillisecondType;
+use arrow_array::{Array, BinaryArray, PrimitiveArray, RecordBatch};
+use arrow_json::writer::{Encoder, EncoderFactory, EncoderOptions, LineDelimited, NullableEncoder, WriterBuilder};
+use arrow_schema::{ArrowError, DataType, FieldRef, TimeUnit};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat};
 
-use crate::schema::UTC;
+/// What stands for a null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nulls {
+    /// `"name":null`
+    Written,
+    /// Nothing; in a list `null`.
+    LeftOut,
+}
 
-/// Writes each row as a JSON object on a line of its own.
+/// Writes each row as a JSON object on a line of its own, its members in the order of the columns.
 ///
-/// Numbers are written so that they read back the same. Binary values are base64, times are ISO 8601 text; NaN and infinities, which
-/// JSON does not have, are null.
+/// Numbers are written so that they read back the same, doubles with the fewest digits. Binary values are base64, as Kafka Connect's
+/// JsonConverter writes them, times are ISO 8601 text; NaN and infinities, which JSON does not have, are `null`.
 ///
 /// # Errors
-/// Those of `out`.
-pub fn write_json_lines(batch: &RecordBatch, out: &mut impl Write) -> io::Result<()> {
-    let rows = StructArray::try_new_with_length(batch.schema().fields().clone(), batch.columns().to_vec(), None, batch.num_rows());
-    let rows = rows.map_err(io::Error::other)?;
-    for row in 0..rows.len() {
-        write_object(&rows, row, out)?;
-        out.write_all(b"\n")?;
-    }
-    Ok(())
+/// Those of `out`, and columns of types that no decoder makes.
+pub fn write_json_lines(batch: &RecordBatch, nulls: Nulls, out: &mut impl Write) -> io::Result<()> {
+    let builder = WriterBuilder::new().with_explicit_nulls(nulls == Nulls::Written).with_encoder_factory(Arc::new(Cells));
+    builder.build::<_, LineDelimited>(out).write(batch).map_err(|error| match error {
+        ArrowError::IoError(_, error) => error,
+        other => io::Error::other(other),
+    })
 }
 
-fn write_object(values: &StructArray, row: usize, out: &mut impl Write) -> io::Result<()> {
-    for (i, (field, column)) in values.fields().iter().zip(values.columns()).enumerate() {
-        out.write_all(if i == 0 { b"{" } else { b"," })?;
-        serde_json::to_writer(&mut *out, field.name())?;
-        out.write_all(b":")?;
-        write_value(column, row, out)?;
-    }
-    out.write_all(if values.num_columns() == 0 { b"{}" } else { b"}" })
-}
+/// Types that arrow-json writes otherwise (bytes as hexadecimal) or not at all (times in a named zone).
+#[derive(Debug)]
+struct Cells;
 
-fn write_value(values: &dyn Array, row: usize, out: &mut impl Write) -> io::Result<()> {
-    if values.is_null(row) {
-        return out.write_all(b"null");
-    }
-    match values.data_type() {
-        DataType::Struct(_) => write_object(values.as_struct(), row, out),
-        DataType::List(_) => write_items(&*values.as_list::<i32>().value(row), out),
-        DataType::LargeList(_) => write_items(&*values.as_list::<i64>().value(row), out),
-        DataType::Utf8 => Ok(serde_json::to_writer(out, values.as_string::<i32>().value(row))?),
-        DataType::Binary => Ok(serde_json::to_writer(out, &STANDARD.encode(values.as_binary::<i32>().value(row)))?),
-        DataType::Float64 => Ok(serde_json::to_writer(out, &values.as_primitive::<Float64Type>().value(row))?),
-        DataType::Float32 => Ok(serde_json::to_writer(out, &values.as_primitive::<Float32Type>().value(row))?),
-        DataType::Timestamp(TimeUnit::Millisecond, Some(zone)) if **zone == *UTC => {
-            let millis = values.as_primitive::<TimestampMillisecondType>().value(row);
-            match DateTime::from_timestamp_millis(millis) {
-                Some(time) => Ok(serde_json::to_writer(out, &time.to_rfc3339_opts(SecondsFormat::Millis, true))?),
-                None => write!(out, "{millis}"),
-            }
-        }
-        other => {
-            let options = FormatOptions::new();
-            let text = ArrayFormatter::try_new(values, &options).map_err(io::Error::other)?.value(row).try_to_string();
-            let text = text.map_err(io::Error::other)?;
-            if other.is_integer() || *other == DataType::Boolean {
-                out.write_all(text.as_bytes())
-            } else {
-                Ok(serde_json::to_writer(out, &text)?)
-            }
-        }
+impl EncoderFactory for Cells {
+    fn make_default_encoder<'a>(
+        &self, _field: &'a FieldRef, array: &'a dyn Array, _options: &'a EncoderOptions,
+    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
+        let cells: Box<dyn Encoder + 'a> = match array.data_type() {
+            DataType::Binary => Box::new(Base64(array.as_binary())),
+            DataType::Timestamp(TimeUnit::Millisecond, Some(_)) => Box::new(Time(array.as_primitive())),
+            _ => return Ok(None),
+        };
+        Ok(Some(NullableEncoder::new(cells, array.nulls().cloned())))
     }
 }
 
-fn write_items(items: &dyn Array, out: &mut impl Write) -> io::Result<()> {
-    for i in 0..items.len() {
-        out.write_all(if i == 0 { b"[" } else { b"," })?;
-        write_value(items, i, out)?;
+struct Base64<'a>(&'a BinaryArray);
+
+impl Encoder for Base64<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let text = STANDARD.encode(self.0.value(row));
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
     }
-    out.write_all(if items.is_empty() { b"[]" } else { b"]" })
+}
+
+struct Time<'a>(&'a PrimitiveArray<TimestampMillisecondType>);
+
+impl Encoder for Time<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let ms = self.0.value(row);
+        let text = match DateTime::from_timestamp_millis(ms) {
+            Some(time) => format!("\"{}\"", time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            // Beyond the calendar, some 262,000 years off: the number loses nothing.
+            None => ms.to_string(),
+        };
+        out.extend_from_slice(text.as_bytes());
+    }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::fmt::Write as _;
 
 use common::{decoder_records, type_name};
-use lakefeed_formats::{Decoded, Decoder, DecoderOptions, SchemaConflict, Shape, parse_declared, write_json_lines};
+use lakefeed_formats::{Decoded, Decoder, DecoderOptions, Nulls, SchemaConflict, Shape, parse_declared, write_json_lines};
 
 /// Runs the records of a file and writes the file anew, with what came out.
 fn replay(text: &str, shape: Shape) -> String {
@@ -52,7 +52,7 @@ fn describe(decoded: &Decoded, out: &mut String) {
     let columns: Vec<_> = schema.fields().iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
     writeln!(out, "{}", format!("= {}", columns.join(", ")).trim_end()).expect("a string");
     let mut lines = Vec::new();
-    write_json_lines(&decoded.rows, &mut lines).expect("JSON lines");
+    write_json_lines(&decoded.rows, Nulls::Written, &mut lines).expect("JSON lines");
     for (index, line) in decoded.indices.iter().zip(String::from_utf8(lines).expect("UTF-8").lines()) {
         writeln!(out, "< {index} {line}").expect("a string");
     }

@@ -7,11 +7,11 @@ use arrow_array::{
     RecordBatchOptions, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt8Array,
 };
 use arrow_schema::Schema;
-use lakefeed_formats::write_json_lines;
+use lakefeed_formats::{Nulls, write_json_lines};
 
 fn lines(batch: &RecordBatch) -> String {
     let mut out = Vec::new();
-    write_json_lines(batch, &mut out).expect("no error to a vector");
+    write_json_lines(batch, Nulls::Written, &mut out).expect("no error to a vector");
     String::from_utf8(out).expect("JSON is UTF-8")
 }
 

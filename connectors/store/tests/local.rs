@@ -57,6 +57,27 @@ async fn files_that_were_there_are_objects_and_are_never_replaced() {
 }
 
 #[tokio::test]
+async fn metadata_stays_with_the_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    assert!(
+        store.keeps_metadata("t/u").await.expect("a file is tried"),
+        "the file system of {} has extended attributes",
+        dir.path().display()
+    );
+    let pairs = [("first-offset", "12".to_owned()), ("writer", "a b;c=\"d\"".to_owned())];
+    assert_eq!(store.put_if_absent("t/a", vec![Bytes::from_static(b"x")], &pairs).await.expect("put"), Put::Created);
+    assert_eq!(store.put_if_absent("t/a", Vec::new(), &[("writer", "other".to_owned())]).await.expect("put"), Put::Exists);
+    fs::rename(dir.path().join("t/a"), dir.path().join("t/b")).expect("renamed");
+    let found = store.head("t/b").await.expect("head").expect("is there");
+    let expected = pairs.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    assert_eq!((found.size, found.metadata), (1, expected));
+    fs::write(dir.path().join("t/c"), "").expect("written");
+    assert!(store.head("t/c").await.expect("head").expect("is there").metadata.is_empty());
+    assert_eq!(store.list("").await.expect("list").len(), 2, "the try leaves nothing");
+}
+
+#[tokio::test]
 async fn links_are_followed_but_not_in_circles() {
     let dir = tempfile::tempdir().expect("a folder");
     let other = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! Partitioned Parquet on S3 or in a local directory, exactly once.
+//! Partitioned Parquet, JSON lines and Avro on S3 or in a local directory, exactly once.
 //!
 //! Rows are sorted into lake partitions, gathered into files, and a file is published by one conditional request under a name that is a
 //! function of topic, Kafka partition, lake partition and first offset. [`ledger`] is the bookkeeping that makes this exactly-once for any
@@ -25,7 +25,7 @@ use lakefeed_core::{Make, Plugin};
 pub const PLUGIN: Plugin = Plugin {
     class: "S3SinkConnector",
     aliases: &["io.confluent.connect.s3.S3SinkConnector"],
-    doc: "Writes topics as partitioned Parquet to S3 or to a local directory, exactly once.",
+    doc: "Writes topics as partitioned Parquet, JSON or Avro files to S3 or to a local directory, exactly once.",
     def: config::definition,
     validate: |config| config::Settings::read(config).err().unwrap_or_default(),
     make: Make::Sink(|config, context| Ok(Box::new(sink::S3Sink::open(config, context)?))),

@@ -128,3 +128,51 @@ pub(crate) fn add(columns: &[MetadataColumn], batch: &Batch, rows: &RecordBatch)
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
         .map_err(|e| Error::fatal("can't add the metadata columns").with_source(e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::BinaryArray;
+    use lakefeed_core::TopicPartition;
+
+    fn batch(columns: Vec<(&str, ArrayRef)>, keys: Vec<Option<&[u8]>>) -> Batch {
+        let rows = keys.len() as i64;
+        Batch {
+            partition: TopicPartition { topic: "t".into(), partition: 3 },
+            rows: RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).expect("valid"),
+            offsets: (10..10 + rows).collect(),
+            timestamps: (0..rows).map(|row| row - 1).collect(),
+            keys: BinaryArray::from_opt_vec(keys),
+            tombstones: vec![9],
+            next_offset: 99,
+        }
+    }
+
+    #[test]
+    fn columns_are_added_and_what_is_in_their_way_is_named() {
+        let all = NAMES.map(|(_, column)| column);
+        let ids = Arc::new(Int64Array::from(vec![0, 1, 2])) as ArrayRef;
+        let in_the_way = Arc::new(Int64Array::from(vec![None, Some(7), None])) as ArrayRef;
+        let whole = batch(vec![("id", ids), ("_Offset", in_the_way)], vec![None, Some(b"k"), Some(b"\xff")]);
+        let unfit = unfit(&all, &whole);
+        assert_eq!(unfit.iter().map(|(row, field, _)| (*row, field.as_deref())).collect::<Vec<_>>(), [(1, Some("_Offset")), (2, None)]);
+        assert!(unfit[0].2.contains("rename '_Offset'") && unfit[1].2.contains("use _key_bytes"), "{unfit:?}");
+        let rest = without(&whole, &unfit).expect("the others");
+        assert_eq!((rest.rows.num_rows(), &rest.offsets[..], &rest.tombstones[..], rest.next_offset), (1, &[10][..], &[9][..], 99));
+        let added = add(&all, &rest, &rest.rows).expect("added");
+        let names: Vec<_> = added.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["id", "_topic", "_partition", "_offset", "_timestamp", "_key", "_key_bytes"]);
+        assert_eq!((added.column(1).as_string::<i32>().value(0), added.column(4).null_count(), added.column(5).null_count()), ("t", 1, 1));
+        assert_eq!(added.column(4).data_type().to_string(), "Timestamp(ms, \"UTC\")");
+    }
+
+    #[test]
+    fn keys_are_text_or_bytes() {
+        let whole = batch(vec![("id", Arc::new(Int64Array::from(vec![0, 1])))], vec![Some("ü".as_bytes()), Some(b"\xff")]);
+        assert_eq!(unfit(&[MetadataColumn::KeyBytes], &whole), []);
+        let added = add(&[MetadataColumn::KeyBytes], &whole, &whole.rows).expect("added");
+        assert_eq!(added.column(1).as_binary::<i32>().value(1), b"\xff");
+        let first = without(&whole, &unfit(&[MetadataColumn::Key], &whole)).expect("the first");
+        assert_eq!(add(&[MetadataColumn::Key], &first, &first.rows).expect("added").column(1).as_string::<i32>().value(0), "ü");
+    }
+}

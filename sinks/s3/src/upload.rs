@@ -372,7 +372,7 @@ async fn read_label(store: &Store, key: &str) -> Result<Label> {
     }
     let foreign = || {
         Error::fatal(format!(
-            "{} was not written by Lakefeed: it does not say which offsets it holds; move it away or choose another topics.dir",
+            "{} is not Lakefeed's or lost its metadata: it does not say which offsets it holds; move it away or choose another topics.dir",
             store.url(key)
         ))
     };

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use lakefeed_core::{Assignment, Batch, Config, ConfigDef, Error, Make, Plugin, Result, Sink, SinkContext, TaskContext, TopicPartition};
-use lakefeed_formats::write_json_lines;
+use lakefeed_formats::{Nulls, write_json_lines};
 
 /// Prints each row as a JSON object on a line of its own.
 pub const PLUGIN: Plugin = Plugin {
@@ -46,7 +46,7 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
 
     fn put(&mut self, batch: Batch, _ctx: &mut SinkContext) -> Result<()> {
         self.lines.clear();
-        let written = write_json_lines(&batch.rows, &mut self.lines);
+        let written = write_json_lines(&batch.rows, Nulls::Written, &mut self.lines);
         let written = written.and_then(|()| self.out.write_all(&self.lines)).and_then(|()| self.out.flush());
         written.map_err(|e| Error::fatal(fault(&e)).with_source(e))?;
         self.positions.insert(batch.partition, batch.next_offset);

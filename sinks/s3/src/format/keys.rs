@@ -68,7 +68,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new(
         "parquet.float.encoding",
         KeyKind::String,
-        "The encoding of floating-point columns. byte_stream_split is smaller and quicker to write; pyarrow, DuckDB (0.10 on) and Trino (from 388) read it, \
+        "The encoding of floating-point columns. byte_stream_split is smaller and quicker to write; pyarrow, DuckDB (0.10 on) and Trino (since 2022) read it, \
          Spark's vectorized reader does not (SPARK-56894).",
     )
     .default("plain")

@@ -8,8 +8,8 @@ use ::parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
 use ::parquet::file::metadata::ParquetMetaData;
 use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch, RecordBatchOptions,
-    StringArray, StructArray, TimestampMillisecondArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch,
+    RecordBatchOptions, StringArray, StructArray, TimestampMillisecondArray,
 };
 use arrow_avro::reader::ReaderBuilder;
 use arrow_buffer::NullBuffer;
@@ -47,6 +47,7 @@ fn rows() -> RecordBatch {
         ("text", Arc::new(StringArray::from(vec![Some("\u{0}\"\\\n日本 😀"), Some(""), None]))),
         ("blob", Arc::new(BinaryArray::from_opt_vec(vec![Some(&[0, 255][..]), Some(&[][..]), None]))),
         ("at", Arc::new(TimestampMillisecondArray::from(vec![Some(1_709_168_523_004), Some(-1), None]).with_timezone("UTC"))),
+        ("price", Arc::new(Decimal128Array::from(vec![Some(1234), Some(-1), None]).with_precision_and_scale(10, 2).expect("fits"))),
         ("day of", Arc::new(Date32Array::from(vec![Some(19_782), Some(-1), None]))),
         ("object", Arc::new(object)),
         ("items", Arc::new(items)),
@@ -123,12 +124,12 @@ fn parquet_gives_back_what_it_got_in_every_codec() {
 fn json_lines_are_what_is_written_here() {
     let first = concat!(
         r#"{"id":9223372036854775807,"pm":0.1,"odd":null,"flag":true,"text":"\u0000\"\\\n日本 😀","blob":"AP8=","#,
-        r#""at":"2024-02-29T01:02:03.004Z","day of":"2024-02-29","#,
+        r#""at":"2024-02-29T01:02:03.004Z","price":12.34,"day of":"2024-02-29","#,
         r#""object":{"inner":{"deep name":1.7976931348623157e308},"l":[1,null]},"items":[1,null]}"#,
     );
     let second = concat!(
         r#"{"id":-9223372036854775808,"pm":-0.0,"odd":null,"flag":false,"text":"","blob":"","#,
-        r#""at":"1969-12-31T23:59:59.999Z","day of":"1969-12-31","object":{"inner":{"deep name":5.0e-324},"l":[]},"items":[]}"#,
+        r#""at":"1969-12-31T23:59:59.999Z","price":-0.01,"day of":"1969-12-31","object":{"inner":{"deep name":5.0e-324},"l":[]},"items":[]}"#,
     );
     let expected = format!("{first}\n{second}\n{}\n", r#"{"odd":1.0e300}"#);
     for codec in [LinesCodec::None, LinesCodec::Gzip(0), LinesCodec::Gzip(9), LinesCodec::Zstd(1), LinesCodec::Zstd(19)] {
@@ -138,7 +139,7 @@ fn json_lines_are_what_is_written_here() {
 
 #[test]
 fn avro_gives_back_what_it_got_in_every_codec() {
-    let names = ["id", "pm", "odd", "flag", "text", "blob", "at", "day_of", "object", "items"];
+    let names = ["id", "pm", "odd", "flag", "text", "blob", "at", "price", "day_of", "object", "items"];
     for codec in [
         None,
         Some(CompressionCodec::Deflate),
