@@ -199,7 +199,7 @@ impl<'a> ProcessorTask<'a> {
         self.out.clear();
         self.processor.process(records, state, &mut self.out)?;
         for rejected in &self.out.rejected {
-            self.dead_letters.record(self.env, records, rejected)?;
+            self.dead_letters.record(self.env, records, rejected, None)?;
         }
         Ok(())
     }

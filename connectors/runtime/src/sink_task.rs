@@ -96,7 +96,12 @@ impl<'a> SinkTask<'a> {
                 Vec::new()
             }
         };
-        let result = if lost { Ok(()) } else { self.commit_offsets(durable) };
+        let result = if lost {
+            Ok(())
+        } else {
+            let offsets = self.moved(durable);
+            self.dead_letters.flush(self.env).and_then(|()| self.commit_offsets(offsets))
+        };
         self.committed.retain(|p, _| !partitions.contains(p));
         result
     }
@@ -114,7 +119,7 @@ impl<'a> SinkTask<'a> {
         let decoder = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(options);
         let decoded = decoder.decode(&records);
         for rejected in &decoded.rejected {
-            self.dead_letters.record(self.env, &records, rejected)?;
+            self.dead_letters.record(self.env, &records, rejected, self.sink.reject_store())?;
         }
         TaskStats::add(&self.env.stats.rows_out, decoded.rows.num_rows());
         let mut context = SinkContext::default();
@@ -123,7 +128,7 @@ impl<'a> SinkTask<'a> {
             rejected.row = records
                 .row_of(offset)
                 .ok_or_else(|| Error::fatal(format!("the sink rejected offset {offset}, which is not in the batch in hand")))?;
-            self.dead_letters.record(self.env, &records, &rejected)?;
+            self.dead_letters.record(self.env, &records, &rejected, self.sink.reject_store())?;
         }
         self.seek(context.seeks)?;
         // After the sink has them: who has seen the records counted knows that they are with the sink.
@@ -144,7 +149,10 @@ impl<'a> SinkTask<'a> {
             self.consumer.expect_offset(&partition, offset)?;
         }
         let durable = self.sink.durable();
-        match self.commit_offsets(durable) {
+        let offsets = self.moved(durable);
+        // Dead letters that were not delivered are gone from memory: the task starts over, and the records are read again.
+        self.dead_letters.flush(self.env)?;
+        match self.commit_offsets(offsets) {
             Err(error) if error.kind() == ErrorKind::Retry => {
                 // The next commit covers it; what was published is recognised when it is read again.
                 tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "Offsets are not committed now");
@@ -154,13 +162,20 @@ impl<'a> SinkTask<'a> {
         }
     }
 
-    /// Commits offsets that have moved, after the dead letters before them are safe.
-    fn commit_offsets(&mut self, mut offsets: Vec<(TopicPartition, i64)>) -> Result<()> {
+    /// Offsets that were not committed yet.
+    fn moved(&self, mut offsets: Vec<(TopicPartition, i64)>) -> Vec<(TopicPartition, i64)> {
         offsets.retain(|(partition, offset)| self.committed.get(partition) != Some(offset));
+        offsets
+    }
+
+    /// Commits offsets, after the rows before them that can't be used are safe.
+    fn commit_offsets(&mut self, offsets: Vec<(TopicPartition, i64)>) -> Result<()> {
         if offsets.is_empty() {
             return Ok(());
         }
-        self.dead_letters.flush(self.env)?;
+        if let Some(store) = self.sink.reject_store() {
+            store.flush(&offsets)?;
+        }
         self.consumer.commit(&offsets)?;
         self.committed.extend(offsets);
         Ok(())

@@ -5,13 +5,17 @@
 //! reason to close a file; `tests/simulation.rs` runs it through faults.
 
 mod config;
+mod error_output;
 mod file;
 pub mod ledger;
 mod partitioner;
+mod partitioning;
+mod prefix;
 mod schema;
 mod sink;
 mod time;
 mod upload;
+mod value;
 mod writer;
 
 use lakefeed_core::{Make, Plugin};

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
 use lakefeed_core::{
-    Assignment, Batch, Budget, Clock, Config, ConfigError, Error, ErrorKind, Result, Sink, SinkContext, TaskContext, TopicPartition,
+    Assignment, Batch, Budget, Clock, Config, ConfigError, Error, ErrorKind, RejectStore, Result, Sink, SinkContext, TaskContext,
+    TopicPartition,
 };
 use lakefeed_store::Store;
 use tokio::sync::mpsc;
 
 use crate::config::Settings;
+use crate::error_output::ErrorOutput;
 use crate::partitioner::Partitioner;
 use crate::upload::{Beside, Report};
 use crate::writer::{PartitionWriter, Rows, Shared};
@@ -25,6 +27,7 @@ const CLEAN_UP: Duration = Duration::from_secs(5);
 pub(crate) struct S3Sink {
     shared: Shared,
     partitioner: Partitioner,
+    error_output: Option<ErrorOutput>,
     reports: mpsc::Receiver<Report>,
     writers: HashMap<TopicPartition, PartitionWriter>,
     /// The partition behind the index of a report.
@@ -45,7 +48,7 @@ impl S3Sink {
                 .unwrap_or_else(|| Error::config(format!("{} is not valid", context.connector)))
         })?;
         let store = Store::open(&settings.store)?;
-        tokio::runtime::Handle::current().block_on(store.probe_folder(&settings.layout.topics_dir))?;
+        tokio::runtime::Handle::current().block_on(store.probe_folder(&settings.probe_folder))?;
         if settings.is_wallclock() && context.task == 0 {
             tracing::warn!(
                 target: "lakefeed", connector = %context.connector,
@@ -53,7 +56,9 @@ impl S3Sink {
             );
         }
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
-        let partitioner = Partitioner::new(settings.terms.clone(), settings.null_marker.clone(), settings.layout.clone());
+        let partitioner = Partitioner::new(settings.terms.clone(), settings.null_marker.clone(), settings.layout.clone(), settings.limits);
+        let error_output =
+            settings.error_prefix.clone().map(|p| ErrorOutput::new(p, &settings.layout, store.clone(), Arc::clone(&context.clock)));
         let shared = Shared {
             settings: Arc::new(settings),
             store,
@@ -65,6 +70,7 @@ impl S3Sink {
         Ok(Self {
             shared,
             partitioner,
+            error_output,
             reports,
             writers: HashMap::new(),
             indices: Vec::new(),
@@ -106,7 +112,8 @@ impl S3Sink {
 
     /// Tells the budget what is held, and closes the largest files while it is passed.
     fn balance(&mut self) -> Result<()> {
-        let held = self.writers.values_mut().map(PartitionWriter::held_bytes).sum();
+        let rejected = self.error_output.as_ref().map_or(0, ErrorOutput::held_bytes);
+        let held = rejected + self.writers.values_mut().map(PartitionWriter::held_bytes).sum::<usize>();
         self.budget.set(self.held, held);
         self.held = held;
         let mut over = self.budget.over();
@@ -152,6 +159,9 @@ impl S3Sink {
 impl Sink for S3Sink {
     fn assigned(&mut self, partitions: &[Assignment]) -> Result<()> {
         for assignment in partitions {
+            if let Some(output) = &mut self.error_output {
+                output.forget(std::slice::from_ref(&assignment.partition));
+            }
             let partition = assignment.partition.clone();
             let index = self.indices.iter().position(|p| *p == partition).unwrap_or_else(|| {
                 self.indices.push(partition.clone());
@@ -199,6 +209,9 @@ impl Sink for S3Sink {
         for writer in self.writers.values_mut() {
             writer.poll(now_ms)?;
         }
+        if let Some(output) = &mut self.error_output {
+            output.relieve(|| durable(&self.writers))?;
+        }
         self.balance()
     }
 
@@ -207,7 +220,11 @@ impl Sink for S3Sink {
     }
 
     fn durable(&mut self) -> Vec<(TopicPartition, i64)> {
-        self.writers.values().map(|w| (w.partition.clone(), w.committable())).collect()
+        durable(&self.writers)
+    }
+
+    fn reject_store(&mut self) -> Option<&mut dyn RejectStore> {
+        self.error_output.as_mut().map(|output| output as &mut dyn RejectStore)
     }
 
     fn awaited(&self) -> Vec<(TopicPartition, i64)> {
@@ -215,6 +232,10 @@ impl Sink for S3Sink {
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition], deadline: Duration) -> Result<Vec<(TopicPartition, i64)>> {
+        if let Some(output) = self.error_output.as_mut().filter(|_| deadline.is_zero()) {
+            // Lost: nothing is committed any more.
+            output.forget(partitions);
+        }
         let drained = if deadline.is_zero() { Ok(()) } else { self.drain(partitions, Instant::now() + deadline) };
         let mut durable = Vec::new();
         for partition in partitions {
@@ -234,6 +255,11 @@ impl Sink for S3Sink {
         }
         Ok(durable)
     }
+}
+
+/// The offset of each partition below which every row is in the lake.
+fn durable(writers: &HashMap<TopicPartition, PartitionWriter>) -> Vec<(TopicPartition, i64)> {
+    writers.values().map(|w| (w.partition.clone(), w.committable())).collect()
 }
 
 impl Drop for S3Sink {
