@@ -172,6 +172,12 @@ pub trait Sink: Send {
         Vec::new()
     }
 
+    /// What decides where a row goes, as a short text; empty: nothing that lasts. It is committed beside the offsets, so that a change is
+    /// noticed: rows that were published before a crash and not committed would come again, in another place.
+    fn layout(&self) -> String {
+        String::new()
+    }
+
     /// Where the sink keeps rows that can't be used, if it has a place for them; otherwise they go to the dead letter topic.
     fn reject_store(&mut self) -> Option<&mut dyn RejectStore> {
         None

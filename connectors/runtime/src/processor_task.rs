@@ -249,7 +249,7 @@ impl<'a> ProcessorTask<'a> {
             }
         }
         if !self.transactional {
-            self.consumer.commit(&list)?;
+            self.consumer.commit(&list.into_iter().map(|(partition, next)| (partition, next, String::new())).collect::<Vec<_>>())?;
         }
         self.busy.mark(&self.env.stats);
         Ok(())

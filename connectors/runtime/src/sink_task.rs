@@ -10,6 +10,7 @@ use lakefeed_formats::{Decoded, Decoder};
 use lakefeed_kafka::{Consumer, Event};
 
 use crate::dead_letters::DeadLetters;
+use crate::layout_mark::LayoutMarks;
 use crate::stats::TaskStats;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
@@ -34,6 +35,7 @@ struct SinkTask<'a> {
     /// One decoder per topic: it remembers the schema that it has seen.
     decoders: HashMap<Arc<str>, Decoder>,
     committed: HashMap<TopicPartition, i64>,
+    marks: LayoutMarks,
     busy: BusyTime,
 }
 
@@ -41,7 +43,8 @@ impl<'a> SinkTask<'a> {
     fn open(env: &'a TaskEnv, sink: Box<dyn Sink>) -> Result<Self> {
         let consumer = Consumer::new(&env.consumer_settings(), &env.connector.subscription())?;
         let dead_letters = DeadLetters::open(env)?;
-        Ok(Self { env, consumer, sink, dead_letters, decoders: HashMap::new(), committed: HashMap::new(), busy: BusyTime::new() })
+        let marks = LayoutMarks::new(sink.layout());
+        Ok(Self { env, consumer, sink, dead_letters, decoders: HashMap::new(), committed: HashMap::new(), marks, busy: BusyTime::new() })
     }
 
     fn run(&mut self) -> Result<()> {
@@ -69,6 +72,16 @@ impl<'a> SinkTask<'a> {
                 Event::Assigned(assignments) => {
                     for a in &assignments {
                         tracing::info!(target: "lakefeed", connector = %self.env.connector.name, partition = %a.partition, position = a.position, "Assigned");
+                        let start = self.consumer.start_of(&a.partition).cloned().unwrap_or_default();
+                        if let Some(earlier) = self.marks.assigned(&a.partition, a.position, &start) {
+                            tracing::error!(
+                                target: "lakefeed", connector = %self.env.connector.name, partition = %a.partition, from = a.position,
+                                to = start.end, earlier, now = self.sink.layout(),
+                                "The connector did not stop cleanly, and says now that rows go elsewhere: rows from these offsets that it had \
+                                 published already are written again under the new layout. To avoid that, stop it, start it with the \
+                                 earlier keys, stop it cleanly, and change them then"
+                            );
+                        }
                     }
                     self.sink.assigned(&assignments)?;
                 }
@@ -99,8 +112,9 @@ impl<'a> SinkTask<'a> {
         let result = if lost {
             Ok(())
         } else {
-            let offsets = self.moved(durable);
-            self.dead_letters.flush(self.env).and_then(|()| self.commit_offsets(offsets))
+            // Committed again though they have not moved: the mark beside them changes.
+            let offsets = durable;
+            self.dead_letters.flush(self.env).and_then(|()| self.commit_offsets(offsets, true))
         };
         self.committed.retain(|p, _| !partitions.contains(p));
         result
@@ -122,6 +136,9 @@ impl<'a> SinkTask<'a> {
             self.dead_letters.record(self.env, &records, rejected, self.sink.reject_store())?;
         }
         TaskStats::add(&self.env.stats.rows_out, decoded.rows.num_rows());
+        if let Some(next) = records.next_offset() {
+            self.marks.read_to(TopicPartition { topic: Arc::clone(&records.topic), partition: records.partition }, next);
+        }
         let mut context = SinkContext::default();
         self.sink.put(batch(&records, decoded)?, &mut context)?;
         for (offset, mut rejected) in context.rejected {
@@ -152,7 +169,7 @@ impl<'a> SinkTask<'a> {
         let offsets = self.moved(durable);
         // Dead letters that were not delivered are gone from memory: the task starts over, and the records are read again.
         self.dead_letters.flush(self.env)?;
-        match self.commit_offsets(offsets) {
+        match self.commit_offsets(offsets, false) {
             Err(error) if error.kind() == ErrorKind::Retry => {
                 // The next commit covers it; what was published is recognised when it is read again.
                 tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "Offsets are not committed now");
@@ -168,15 +185,16 @@ impl<'a> SinkTask<'a> {
         offsets
     }
 
-    /// Commits offsets, after the rows before them that can't be used are safe.
-    fn commit_offsets(&mut self, offsets: Vec<(TopicPartition, i64)>) -> Result<()> {
+    /// Commits offsets, after the rows before them that can't be used are safe. `last`: nothing is published any more after it.
+    fn commit_offsets(&mut self, offsets: Vec<(TopicPartition, i64)>, last: bool) -> Result<()> {
         if offsets.is_empty() {
             return Ok(());
         }
         if let Some(store) = self.sink.reject_store() {
             store.flush(&offsets)?;
         }
-        self.consumer.commit(&offsets)?;
+        let marked = |(partition, offset): &(TopicPartition, i64)| (partition.clone(), *offset, self.marks.of(partition, *offset, last));
+        self.consumer.commit(&offsets.iter().map(marked).collect::<Vec<_>>())?;
         self.committed.extend(offsets);
         Ok(())
     }

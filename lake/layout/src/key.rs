@@ -91,7 +91,7 @@ impl KeyLayout {
         let key = self.key(topic, lake_partition, i32::MAX, i64::MAX, ".snappy.parquet");
         if let Some(long) = key.split('/').map(str::len).find(|len| *len > limits.element_bytes) {
             return Err(NameError(format!(
-                "the path element has {long} bytes, at most {} are possible in a directory",
+                "the path element has {long} bytes, at most {} are possible in a file system",
                 limits.element_bytes
             )));
         }

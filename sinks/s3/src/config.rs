@@ -147,6 +147,8 @@ pub(crate) struct Settings {
     pub(crate) store: StoreConfig,
     pub(crate) layout: KeyLayout,
     pub(crate) limits: NameLimits,
+    /// What decides where a row goes.
+    pub(crate) described: String,
     /// The folder that a look at the store at the start may write to.
     pub(crate) probe_folder: String,
     pub(crate) error_prefix: Option<ErrorPrefix>,
@@ -209,10 +211,13 @@ impl Settings {
         Ok(Self {
             limits: match &store.location {
                 Location::Local(_) => NameLimits::LOCAL,
+                // A store that is not AWS may keep objects as files: MinIO does, and refuses longer elements.
+                Location::S3 { .. } if store.s3.endpoint.is_some() => NameLimits::LOCAL,
                 Location::S3 { prefix, .. } => NameLimits::s3(if prefix.is_empty() { 0 } else { prefix.len() + 1 }),
             },
             probe_folder: if layout.whole_prefix { prefix::folder(&terms) } else { layout.topics_dir.clone() },
             error_prefix,
+            described: partitioning::described(config, &store.location.to_string()),
             store,
             layout,
             terms,

@@ -95,6 +95,15 @@ pub(crate) const KEYS: &[Key] = &[
     .group("Partitioning"),
 ];
 
+/// What decides where a row goes and how its file is found again: a function of the store and the keys alone.
+pub(crate) fn described(config: &Config, location: &str) -> String {
+    let own = ["topics.dir", "file.delim"].into_iter();
+    let keys = own
+        .chain(KEYS.iter().map(|key| key.name).filter(|name| !["error.output.prefix", "locale", "partition.columns.drop"].contains(name)));
+    let pairs: String = keys.filter_map(|key| Some(format!(" {key}={}", config.get(key)?))).collect();
+    format!("{location}{pairs}")
+}
+
 /// `error.output.prefix`, checked against the other keys.
 pub(crate) fn error_prefix(config: &Config) -> Result<Option<ErrorPrefix>, ConfigError> {
     let Some(text) = config.get("error.output.prefix") else { return Ok(None) };

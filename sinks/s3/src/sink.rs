@@ -223,6 +223,10 @@ impl Sink for S3Sink {
         durable(&self.writers)
     }
 
+    fn layout(&self) -> String {
+        self.shared.settings.described.clone()
+    }
+
     fn reject_store(&mut self) -> Option<&mut dyn RejectStore> {
         self.error_output.as_mut().map(|output| output as &mut dyn RejectStore)
     }
