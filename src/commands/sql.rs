@@ -19,7 +19,6 @@ const DEMO_LAKE: &str = "demo/lake";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The statements to run, separated by `;`.
-    #[arg(allow_hyphen_values = true, value_parser = query)]
     query: Option<String>,
     /// A directory or an s3:// URL whose folders are the tables; without it demo/lake, if it is there.
     #[arg(long, env = "LAKEFEED_LAKE")]
@@ -33,12 +32,6 @@ pub(crate) struct Args {
     /// Write the answers to a file.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-}
-
-/// A query may begin with a comment. Anything else that begins with `-` is an option that does not exist.
-fn query(text: &str) -> Result<String, String> {
-    let comment = text.strip_prefix("--").is_some_and(|rest| rest.is_empty() || rest.contains(char::is_whitespace));
-    if text.starts_with('-') && !comment { Err("there is no such option; --help lists them".into()) } else { Ok(text.to_owned()) }
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {

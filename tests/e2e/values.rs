@@ -67,7 +67,7 @@ import pyarrow as pa, pyarrow.dataset as ds
 parts = ds.HivePartitioning(pa.schema([("e", pa.string())]), null_fallback="null", segment_encoding="uri")
 table = ds.dataset(sys.argv[1], format="parquet", partitioning=parts, schema=pa.schema([("id", pa.int64()), ("same", pa.string()), ("e", pa.string())]))
 rows = table.to_table().to_pylist()
-wrong = [r for r in rows if r["e"] != r["same"]]
+wrong = [r["same"] for r in rows if r["e"] != r["same"]]
 print(len(rows), sum(1 for r in rows if r["e"] is None), wrong)
 "#;
 
@@ -75,7 +75,8 @@ print(len(rows), sum(1 for r in rows if r["e"] is None), wrong)
 fn read_back(scene: &Scene, texts: usize) {
     let table = scene.dir.path().join("lake").join(&scene.topic);
     let found = lakefeed_kit::python_with(HIVE, &[&table.to_string_lossy()], &[]);
-    assert_eq!(found.trim(), format!("{} 2 []", texts + 2), "pyarrow");
+    // pyarrow decodes before it compares: the one text that is its null_fallback reads as null there, however it is written.
+    assert_eq!(found.trim(), format!("{} 3 ['null']", texts + 2), "pyarrow");
     let query = format!(
         "SELECT count(*), count(e), count(*) FILTER (e IS DISTINCT FROM same) FROM read_parquet('{}/**/*.parquet', union_by_name = true, \
          hive_partitioning = true, hive_types = {{'e': VARCHAR}})",

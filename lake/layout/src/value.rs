@@ -45,7 +45,7 @@ pub fn element(name: &str, value: Option<&str>, null_marker: &str) -> String {
 }
 
 /// A value that is text and not null. What readers take for null (`null` in any case, Hive's word, the marker) has its first byte encoded:
-/// readers compare before they decode.
+/// DuckDB compares before it decodes (pyarrow after, so that it takes the text that is its `null_fallback` for null all the same).
 fn encode_marked(value: &str, null_marker: &str) -> String {
     let encoded = encode_value(value);
     let marked = value.eq_ignore_ascii_case("null") || value == HIVE_NULL || value == null_marker;
