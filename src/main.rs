@@ -9,6 +9,7 @@ mod embedded;
 mod logging;
 mod plugins;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -40,8 +41,16 @@ enum Command {
     Sql(commands::sql::Args),
 }
 
+/// A query may begin with a comment of SQL, `-- text`, which is no option: no option has a blank behind its dashes.
+fn comment(argument: OsString) -> OsString {
+    match argument.to_str() {
+        Some(text) if text.strip_prefix("--").is_some_and(|rest| rest.starts_with(char::is_whitespace)) => format!("\n{text}").into(),
+        _ => argument,
+    }
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(std::env::args_os().map(comment));
     logging::start(!matches!(cli.command, Command::Connect(_)));
     let done = match cli.command {
         Command::Check(args) => commands::check::run(args),

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lakefeed_core::{ConfigError, Error, Result};
+use lakefeed_core::{ConfigError, Error, Result, printable};
 use lakefeed_runtime::{Variables, check, read_connector, worker_definition};
 use serde_json::{Value, json};
 
@@ -45,10 +45,11 @@ fn errors_of(path: &Path) -> Vec<ConfigError> {
 fn as_text(checked: &[(PathBuf, Vec<ConfigError>)]) -> String {
     let mut text = String::new();
     for (file, errors) in checked {
+        let file = printable(&file.display().to_string());
         match errors.len() {
-            0 => text.push_str(&format!("{}: ok\n", file.display())),
-            1 => text.push_str(&format!("{}: 1 error\n", file.display())),
-            n => text.push_str(&format!("{}: {n} errors\n", file.display())),
+            0 => text.push_str(&format!("{file}: ok\n")),
+            1 => text.push_str(&format!("{file}: 1 error\n")),
+            n => text.push_str(&format!("{file}: {n} errors\n")),
         }
         text.extend(errors.iter().map(|error| format!("  {error}\n")));
     }

@@ -93,3 +93,29 @@ fn check_and_plugins_know_every_file_that_is_shipped() {
         assert!(serde_json::from_str::<serde_json::Value>(&keys).is_ok_and(|v| v.as_array().is_some_and(|a| a.len() > 10)), "{keys}");
     }
 }
+
+#[test]
+fn check_names_what_the_start_would_refuse() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let file = dir.path().join("a\u{1b}[31m.properties");
+    let keys = "name=a\nconnector.class=S3SinkConnector\ntopics=t\nstore.url=file:/tmp/x\n";
+    fs::write(&file, format!("{keys}topics.dir=../x\nrotate.age.ms=0\npartition.by=e,e\nfoo\\u001bbar=1\n")).expect("written");
+    let output = run(lakefeed(&["check"]).arg(&file), PATIENCE).code(1);
+    for part in
+        ["a\\u{1b}[31m.properties: ", "topics.dir = '../x': expected a relative path", "or -1 for never", "foo\\u{1b}bar: unknown key"]
+    {
+        assert!(output.stdout.contains(part), "{}", output.stdout);
+    }
+    assert!(!output.stdout.contains('\u{1b}'), "{}", output.stdout);
+    fs::write(&file, format!("{keys}partition.by=e,e\n")).expect("written");
+    let output = run(lakefeed(&["check"]).arg(&file), PATIENCE).code(1);
+    assert!(output.stdout.contains("the name 'e' is there twice"), "{}", output.stdout);
+}
+
+#[test]
+fn options_of_sql_that_do_not_exist_are_no_queries() {
+    for wrong in ["--fromat", "-x"] {
+        let output = run(&mut lakefeed(&["sql", wrong, "SELECT 1"]), PATIENCE).code(2);
+        assert!(output.stderr.contains(wrong), "{}", output.stderr);
+    }
+}

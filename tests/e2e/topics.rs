@@ -118,3 +118,22 @@ fn a_local_lake_that_is_removed_while_the_sink_runs_comes_back() {
     stop(&mut worker);
     scene.assert_each_once(1000..2000);
 }
+
+#[test]
+fn a_layout_that_changed_after_a_crash_is_told() {
+    const TOLD: &str = "did not stop cleanly, and says now that rows go elsewhere";
+    let scene = Scene::local("moving", 1);
+    scene.produce(0..700, 10);
+    let mut killed = scene.worker("killed", &scene.small_files());
+    wait_until("offsets are committed", PATIENCE, || scene.committed() > 0);
+    killed.kill();
+    let mut moved = scene.worker("moved", "partition.by=id\nrotate.age.ms=300\n");
+    moved.wait_for_log(TOLD, PATIENCE);
+    wait_until("everything is committed", PATIENCE, || scene.committed() == 700);
+    stop(&mut moved);
+    // That was clean: another change is none of anybody's business.
+    let mut back = scene.worker("back", &scene.small_files());
+    back.wait_for_log("Assigned", PATIENCE);
+    stop(&mut back);
+    assert!(!back.log().contains(TOLD), "{back}");
+}

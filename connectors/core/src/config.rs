@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::{Error, Result};
+use crate::{Error, Result, printable};
 
 /// The type of a key, as Kafka Connect names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,8 +214,8 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
-            Some(value) => write!(f, "{} = '{value}': {}", self.key, self.message),
-            None => write!(f, "{}: {}", self.key, self.message),
+            Some(value) => write!(f, "{} = '{}': {}", printable(&self.key), printable(value), printable(&self.message)),
+            None => write!(f, "{}: {}", printable(&self.key), printable(&self.message)),
         }
     }
 }
@@ -413,6 +413,12 @@ mod tests {
                 "zzz: unknown key; `lakefeed plugins CLASS` lists the known ones",
             ]
         );
+    }
+
+    #[test]
+    fn names_from_files_are_made_printable() {
+        let errors = parse(&[("topics", "t"), ("zzz\n\u{1b}[2J", "1")]).expect_err("wrong");
+        assert!(errors[0].to_string().starts_with("zzz\\n\\u{1b}[2J: unknown key"), "{}", errors[0]);
     }
 
     #[test]

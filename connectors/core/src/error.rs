@@ -152,6 +152,15 @@ pub fn shorten(value: &[u8]) -> String {
     out
 }
 
+/// Text with its control characters escaped: names from files and from records can't forge lines of a log.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

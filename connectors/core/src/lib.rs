@@ -20,10 +20,10 @@ mod records;
 pub use budget::{Budget, Share};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind, Validator, nearest};
-pub use error::{Error, ErrorKind, Rejected, Result, Stage, shorten};
+pub use error::{Error, ErrorKind, Rejected, Result, Stage, printable, shorten};
 pub use output::{Output, OutputRow, SourceReject};
 pub use plugin::{
-    Assignment, Batch, Make, Plugin, PluginKind, Polled, Position, Processor, Sink, SinkContext, Source, SourceOffsets, State, TaskContext,
-    TopicPartition,
+    Assignment, Batch, DeadLetter, Make, Plugin, PluginKind, Polled, Position, Processor, RejectStore, Sink, SinkContext, Source,
+    SourceOffsets, State, TaskContext, TopicPartition,
 };
 pub use records::{Headers, Records, RecordsBuilder};

@@ -172,12 +172,56 @@ pub trait Sink: Send {
         Vec::new()
     }
 
+    /// What decides where a row goes, as a short text; empty: nothing that lasts. It is committed beside the offsets, so that a change is
+    /// noticed: rows that were published before a crash and not committed would come again, in another place.
+    fn layout(&self) -> String {
+        String::new()
+    }
+
+    /// Where the sink keeps rows that can't be used, if it has a place for them; otherwise they go to the dead letter topic.
+    fn reject_store(&mut self) -> Option<&mut dyn RejectStore> {
+        None
+    }
+
     /// These partitions go elsewhere, or the worker stops: publish what can be published before the deadline, forget the rest, and
     /// return the offsets below which every row is safe.
     ///
     /// # Errors
     /// Reported; the partitions are given up all the same, and whoever gets them starts from the committed offsets.
     fn revoked(&mut self, partitions: &[TopicPartition], deadline: Duration) -> Result<Vec<(TopicPartition, i64)>>;
+}
+
+/// A record that can't be used.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLetter<'a> {
+    /// Its topic and partition.
+    pub partition: &'a TopicPartition,
+    /// Its offset.
+    pub offset: i64,
+    /// Its timestamp, milliseconds since 1970-01-01 UTC; -1: none.
+    pub timestamp_ms: i64,
+    /// Where it was refused.
+    pub stage: Stage,
+    /// The field that is to blame, if one is.
+    pub field: Option<&'a str>,
+    /// Topic, partition, offset, field, what was found and what was expected.
+    pub message: &'a str,
+    /// The key, as it was read.
+    pub key: Option<&'a [u8]>,
+    /// The value, as it was read.
+    pub value: Option<&'a [u8]>,
+}
+
+/// A sink's own place for rows that can't be used. Rows that are read again come again.
+pub trait RejectStore {
+    /// Takes a row. It needs not be safe before [`RejectStore::flush`].
+    fn add(&mut self, letter: &DeadLetter<'_>);
+
+    /// Makes the rows below these offsets safe; the offsets are committed next.
+    ///
+    /// # Errors
+    /// `Retry`: not now; the offsets are not committed, and the rows are kept for the next call. Others end the task.
+    fn flush(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<()>;
 }
 
 /// What a sink asks of the worker during a call.

@@ -1,6 +1,6 @@
 //! A member of a consumer group.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -88,10 +88,20 @@ pub struct Consumer {
     // Declared before the client: the queues must be gone when the client is destroyed.
     queues: Vec<PartitionQueue>,
     client: ClientHolder,
+    starts: HashMap<TopicPartition, Start>,
     /// The queue to look at next, so that no partition starves another.
     next: usize,
     reset_to_latest: bool,
     settings: ClientSettings,
+}
+
+/// What was found when a partition was assigned.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// What was committed beside the offset; empty: nothing.
+    pub metadata: String,
+    /// The offset after the last record of the log.
+    pub end: i64,
 }
 
 /// The client with a `Debug` of its own, since rust-rdkafka's has none.
@@ -118,7 +128,7 @@ impl Consumer {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         client.subscribe(&names).map_err(failed)?;
         let reset_to_latest = reset == "latest";
-        Ok(Self { queues: Vec::new(), client: ClientHolder(client), next: 0, reset_to_latest, settings })
+        Ok(Self { queues: Vec::new(), client: ClientHolder(client), starts: HashMap::new(), next: 0, reset_to_latest, settings })
     }
 
     /// Serves the group: call it often, whether there are rows or not, at least every `max.poll.interval.ms`. Waits at most `timeout` when
@@ -181,8 +191,13 @@ impl Consumer {
         let mut list = TopicPartitionList::new();
         let mut assignments = Vec::with_capacity(partitions.len());
         let mut lost = Vec::new();
-        for (partition, committed) in partitions.iter().zip(self.committed(partitions)?) {
-            let position = self.position(partition, committed, &mut lost)?;
+        let found = self.committed_list(partitions)?;
+        let mut starts = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let metadata = found.find_partition(&partition.topic, partition.partition).map(|e| e.metadata().to_owned());
+            let (low, end) = self.watermarks(partition)?;
+            let position = self.position(partition, offset_of(&found, partition), (low, end), &mut lost)?;
+            starts.push((partition.clone(), Start { metadata: metadata.unwrap_or_default(), end }));
             add(&mut list, partition, position)?;
             assignments.push(Assignment { partition: partition.clone(), position });
         }
@@ -195,6 +210,7 @@ impl Consumer {
             _ => self.client.0.assign(&list),
         };
         taken.map_err(|e| wrap("can't take the assigned partitions", e))?;
+        self.starts.extend(starts);
         events.extend(lost);
         events.push(Event::Assigned(assignments));
         Ok(())
@@ -205,22 +221,26 @@ impl Consumer {
     /// # Errors
     /// `Retry`: the coordinator does not answer.
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<i64>>> {
+        let list = self.committed_list(partitions)?;
+        Ok(partitions.iter().map(|partition| offset_of(&list, partition)).collect())
+    }
+
+    /// What was found when an assigned partition was taken.
+    pub fn start_of(&self, partition: &TopicPartition) -> Option<&Start> {
+        self.starts.get(partition)
+    }
+
+    fn committed_list(&self, partitions: &[TopicPartition]) -> Result<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&partition.topic, partition.partition);
         }
         let failed = |e| wrap(format!("can't get the committed offsets from {}", self.settings.bootstrap()), e);
-        let list = self.client.0.committed_offsets(list, REQUEST_TIMEOUT).map_err(failed)?;
-        let offset = |p: &TopicPartition| match list.find_partition(&p.topic, p.partition)?.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        };
-        Ok(partitions.iter().map(offset).collect())
+        self.client.0.committed_offsets(list, REQUEST_TIMEOUT).map_err(failed)
     }
 
     /// Where to start: the committed offset if it lies in the log, else its start (and the gap is reported).
-    fn position(&self, partition: &TopicPartition, committed: Option<i64>, lost: &mut Vec<Event>) -> Result<i64> {
-        let (low, high) = self.watermarks(partition)?;
+    fn position(&self, partition: &TopicPartition, committed: Option<i64>, (low, high): (i64, i64), lost: &mut Vec<Event>) -> Result<i64> {
         match committed {
             None if self.reset_to_latest => Ok(high),
             None => Ok(low),
@@ -300,15 +320,22 @@ impl Consumer {
         done.map_err(|e| wrap(format!("{partition}: can't go back to offset {offset}"), e))
     }
 
-    /// Commits offsets (of the next record to read) and waits for the answer.
+    /// Commits offsets (of the next record to read), each with a text of up to 4,096 bytes (`offset.metadata.max.bytes`), and waits for the
+    /// answer.
     ///
     /// # Errors
     /// `Retry`: not committed now; what was published is recognised when it is read again.
-    pub fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()> {
+    pub fn commit(&self, offsets: &[(TopicPartition, i64, String)]) -> Result<()> {
         if offsets.is_empty() {
             return Ok(());
         }
-        let list = list_of(offsets)?;
+        let mut list = TopicPartitionList::new();
+        for (partition, offset, metadata) in offsets {
+            add(&mut list, partition, *offset)?;
+            if let Some(mut element) = list.find_partition(&partition.topic, partition.partition).filter(|_| !metadata.is_empty()) {
+                element.set_metadata(metadata);
+            }
+        }
         self.client.0.commit(&list, CommitMode::Sync).map_err(|e| wrap("can't commit the offsets", e))
     }
 
@@ -318,6 +345,7 @@ impl Consumer {
     /// The client is broken.
     pub fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.queues.retain(|q| !partitions.contains(q.partition()));
+        self.starts.retain(|partition, _| !partitions.contains(partition));
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&partition.topic, partition.partition);
@@ -393,6 +421,13 @@ fn unassign(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> std:
 
 fn names(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect()
+}
+
+fn offset_of(list: &TopicPartitionList, partition: &TopicPartition) -> Option<i64> {
+    match list.find_partition(&partition.topic, partition.partition)?.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
 }
 
 fn add(list: &mut TopicPartitionList, partition: &TopicPartition, offset: i64) -> Result<()> {

@@ -17,7 +17,7 @@ mod range;
 mod settings;
 
 pub use admin::{committed, ensure_topic, log_ends, partition_count, probe};
-pub use consumer::{Consumer, Event};
+pub use consumer::{Consumer, Event, Start};
 pub use producer::{Message, Producer};
 pub use range::RangeReader;
 pub use settings::ClientSettings;

@@ -1,8 +1,9 @@
 //! Rows that can't be used.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use lakefeed_core::{Error, Records, Rejected, Result, SourceReject, Stage};
+use lakefeed_core::{DeadLetter, Error, Records, RejectStore, Rejected, Result, SourceReject, Stage, TopicPartition};
 use lakefeed_kafka::{Message, Producer, ensure_topic};
 
 use crate::stats::TaskStats;
@@ -48,15 +49,30 @@ impl DeadLetters {
         })
     }
 
-    /// A record that can't be used.
+    /// A record that can't be used. It goes to the sink's own place if there is one, else to the topic.
     ///
     /// # Errors
     /// `Fatal` with `errors.tolerance=none`; the message says which record and why.
-    pub(crate) fn record(&mut self, env: &TaskEnv, records: &Records, rejected: &Rejected) -> Result<()> {
+    pub(crate) fn record(
+        &mut self, env: &TaskEnv, records: &Records, rejected: &Rejected, own: Option<&mut dyn RejectStore>,
+    ) -> Result<()> {
         let (row, offset) = (rejected.row, records.offsets[rejected.row]);
         let field = rejected.field.as_ref().map(|f| format!(", field {f}")).unwrap_or_default();
         let what = format!("topic {}, partition {}, offset {offset}{field}: {}", records.topic, records.partition, rejected.message);
         self.note(env, &what)?;
+        if let Some(own) = own {
+            own.add(&DeadLetter {
+                partition: &TopicPartition { topic: Arc::clone(&records.topic), partition: records.partition },
+                offset,
+                timestamp_ms: records.timestamps[row],
+                stage: rejected.stage,
+                field: rejected.field.as_deref(),
+                message: &what,
+                key: records.key(row),
+                value: records.value(row),
+            });
+            return Ok(());
+        }
         let Some(producer) = &self.producer else { return Ok(()) };
         let (partition, offset, task) = (records.partition.to_string(), offset.to_string(), env.context.task.to_string());
         let mut headers: Vec<(&str, Option<&[u8]>)> = records.headers.as_ref().map(|h| h.of(row).collect()).unwrap_or_default();
@@ -112,6 +128,9 @@ impl DeadLetters {
     }
 
     /// Waits until all dead letters are acknowledged; only then may offsets past them be committed.
+    ///
+    /// # Errors
+    /// The brokers did not take them. They may be gone from memory by then: only reading the records again brings them back.
     pub(crate) fn flush(&mut self, env: &TaskEnv) -> Result<()> {
         if self.pending == 0 {
             return Ok(());
@@ -121,7 +140,9 @@ impl DeadLetters {
         }
         if !self.log {
             let (count, first) = (self.pending, self.first.take().unwrap_or_default());
-            let went = if self.topic.is_empty() { "were dropped" } else { "went to the dead letters" };
+            let config = &env.connector.config;
+            let kept = !self.topic.is_empty() || config.get("error.output.prefix").is_some();
+            let went = if kept { "went to the dead letters" } else { "were dropped" };
             tracing::warn!(target: "lakefeed", connector = %env.connector.name, task = env.context.task, rows = count, topic = %self.topic, "Rows that can't be used {went}; the first: {first}");
         }
         (self.pending, self.first) = (0, None);

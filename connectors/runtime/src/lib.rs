@@ -8,6 +8,7 @@ mod backoff;
 mod connector;
 mod dead_letters;
 mod files;
+mod layout_mark;
 mod offsets;
 mod processor_task;
 mod sink_task;

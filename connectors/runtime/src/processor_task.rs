@@ -203,7 +203,7 @@ impl<'a> ProcessorTask<'a> {
         self.out.clear();
         self.processor.process(records, state, &mut self.out)?;
         for rejected in &self.out.rejected {
-            self.dead_letters.record(self.env, records, rejected)?;
+            self.dead_letters.record(self.env, records, rejected, None)?;
         }
         Ok(())
     }
@@ -253,7 +253,7 @@ impl<'a> ProcessorTask<'a> {
             }
         }
         if !self.transactional {
-            self.consumer.commit(&list)?;
+            self.consumer.commit(&list.into_iter().map(|(partition, next)| (partition, next, String::new())).collect::<Vec<_>>())?;
         }
         self.busy.mark(&self.env.stats);
         Ok(())

@@ -10,6 +10,7 @@ use lakefeed_formats::{Decoded, Decoder};
 use lakefeed_kafka::{Consumer, Event};
 
 use crate::dead_letters::DeadLetters;
+use crate::layout_mark::LayoutMarks;
 use crate::stats::TaskStats;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
@@ -34,6 +35,7 @@ struct SinkTask<'a> {
     /// One decoder per topic: it remembers the schema that it has seen.
     decoders: HashMap<Arc<str>, Decoder>,
     committed: HashMap<TopicPartition, i64>,
+    marks: LayoutMarks,
     busy: BusyTime,
     /// What librdkafka's queues hold of the memory budget.
     queues: Share,
@@ -43,6 +45,7 @@ impl<'a> SinkTask<'a> {
     fn open(env: &'a TaskEnv, sink: Box<dyn Sink>) -> Result<Self> {
         let consumer = env.consumer()?;
         let dead_letters = DeadLetters::open(env)?;
+        let marks = LayoutMarks::new(sink.layout());
         Ok(Self {
             env,
             consumer,
@@ -50,6 +53,7 @@ impl<'a> SinkTask<'a> {
             dead_letters,
             decoders: HashMap::new(),
             committed: HashMap::new(),
+            marks,
             busy: BusyTime::new(),
             queues: Share::of(&env.context.budget),
         })
@@ -81,6 +85,16 @@ impl<'a> SinkTask<'a> {
                 Event::Assigned(assignments) => {
                     for a in &assignments {
                         tracing::info!(target: "lakefeed", connector = %self.env.connector.name, partition = %a.partition, position = a.position, "Assigned");
+                        let start = self.consumer.start_of(&a.partition).cloned().unwrap_or_default();
+                        if let Some(earlier) = self.marks.assigned(&a.partition, a.position, &start) {
+                            tracing::error!(
+                                target: "lakefeed", connector = %self.env.connector.name, partition = %a.partition, from = a.position,
+                                to = start.end, earlier, now = self.sink.layout(),
+                                "The connector did not stop cleanly, and says now that rows go elsewhere: rows from these offsets that it had \
+                                 published already are written again under the new layout. To avoid that, stop it, start it with the \
+                                 earlier keys, stop it cleanly, and change them then"
+                            );
+                        }
                     }
                     self.sink.assigned(&assignments)?;
                 }
@@ -108,7 +122,13 @@ impl<'a> SinkTask<'a> {
                 Vec::new()
             }
         };
-        let result = if lost { Ok(()) } else { self.commit_offsets(durable) };
+        let result = if lost {
+            Ok(())
+        } else {
+            // Committed again though they have not moved: the mark beside them changes.
+            let offsets = durable;
+            self.dead_letters.flush(self.env).and_then(|()| self.commit_offsets(offsets, true))
+        };
         self.committed.retain(|p, _| !partitions.contains(p));
         result
     }
@@ -126,16 +146,19 @@ impl<'a> SinkTask<'a> {
         let decoder = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(options);
         let decoded = decoder.decode(&records);
         for rejected in &decoded.rejected {
-            self.dead_letters.record(self.env, &records, rejected)?;
+            self.dead_letters.record(self.env, &records, rejected, self.sink.reject_store())?;
         }
         TaskStats::add(&self.env.stats.rows_out, decoded.rows.num_rows());
+        if let Some(next) = records.next_offset() {
+            self.marks.read_to(TopicPartition { topic: Arc::clone(&records.topic), partition: records.partition }, next);
+        }
         let mut context = SinkContext::default();
         self.sink.put(batch(&records, decoded)?, &mut context)?;
         for (offset, mut rejected) in context.rejected {
             rejected.row = records
                 .row_of(offset)
                 .ok_or_else(|| Error::fatal(format!("the sink rejected offset {offset}, which is not in the batch in hand")))?;
-            self.dead_letters.record(self.env, &records, &rejected)?;
+            self.dead_letters.record(self.env, &records, &rejected, self.sink.reject_store())?;
         }
         self.seek(context.seeks)?;
         // After the sink has them: who has seen the records counted knows that they are with the sink.
@@ -156,7 +179,10 @@ impl<'a> SinkTask<'a> {
             self.consumer.expect_offset(&partition, offset)?;
         }
         let durable = self.sink.durable();
-        match self.commit_offsets(durable) {
+        let offsets = self.moved(durable);
+        // Dead letters that were not delivered are gone from memory: the task starts over, and the records are read again.
+        self.dead_letters.flush(self.env)?;
+        match self.commit_offsets(offsets, false) {
             Err(error) if error.kind() == ErrorKind::Retry => {
                 // The next commit covers it; what was published is recognised when it is read again.
                 tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "Offsets are not committed now");
@@ -166,14 +192,22 @@ impl<'a> SinkTask<'a> {
         }
     }
 
-    /// Commits offsets that have moved, after the dead letters before them are safe.
-    fn commit_offsets(&mut self, mut offsets: Vec<(TopicPartition, i64)>) -> Result<()> {
+    /// Offsets that were not committed yet.
+    fn moved(&self, mut offsets: Vec<(TopicPartition, i64)>) -> Vec<(TopicPartition, i64)> {
         offsets.retain(|(partition, offset)| self.committed.get(partition) != Some(offset));
+        offsets
+    }
+
+    /// Commits offsets, after the rows before them that can't be used are safe. `last`: nothing is published any more after it.
+    fn commit_offsets(&mut self, offsets: Vec<(TopicPartition, i64)>, last: bool) -> Result<()> {
         if offsets.is_empty() {
             return Ok(());
         }
-        self.dead_letters.flush(self.env)?;
-        self.consumer.commit(&offsets)?;
+        if let Some(store) = self.sink.reject_store() {
+            store.flush(&offsets)?;
+        }
+        let marked = |(partition, offset): &(TopicPartition, i64)| (partition.clone(), *offset, self.marks.of(partition, *offset, last));
+        self.consumer.commit(&offsets.iter().map(marked).collect::<Vec<_>>())?;
         self.committed.extend(offsets);
         Ok(())
     }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// What Hive writes in the place of null.
-pub(crate) const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+use lakefeed_layout::{HIVE_NULL, decode_value};
 
 /// What the values seen so far have in common.
 #[derive(Debug, Default)]
@@ -15,12 +14,13 @@ pub(crate) struct Guess {
 }
 
 impl Guess {
-    /// Takes a decoded value into account.
-    pub(crate) fn add(&mut self, value: &str) {
-        if value == HIVE_NULL || value.eq_ignore_ascii_case("null") {
-            self.nulls.insert(value.to_owned());
+    /// Takes a value as it stands in the path into account: what means null is not encoded there.
+    pub(crate) fn add(&mut self, written: &str) {
+        if written == HIVE_NULL || written.eq_ignore_ascii_case("null") {
+            self.nulls.insert(written.to_owned());
             return;
         }
+        let value = &decode_value(written);
         self.values = true;
         self.not_integer |= !is_integer(value);
         self.not_date |= !is_date(value);

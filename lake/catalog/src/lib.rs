@@ -166,16 +166,16 @@ impl Folder {
         let mut shape = Vec::with_capacity(dirs.len());
         for (level, dir) in dirs.iter().enumerate() {
             let (name, value) = match (parse_element(dir), dir.split_once('=')) {
-                (Some((name, value)), Some((key, _))) => {
+                (Some((name, _)), Some((key, value))) => {
                     shape.push(Level::Key(key.to_owned()));
                     (name.to_lowercase(), value)
                 }
                 _ => {
                     shape.push(Level::Bare);
-                    (format!("partition_{level}"), lakefeed_layout::decode_value(dir))
+                    (format!("partition_{level}"), *dir)
                 }
             };
-            self.columns.entry((level, name)).or_default().add(&value);
+            self.columns.entry((level, name)).or_default().add(value);
         }
         self.shapes.insert(shape);
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use lakefeed_layout::{decode_value, parse_element};
+use lakefeed_layout::{HIVE_NULL, decode_value, parse_element};
 
-use crate::{FileFormat, Level, PartitionColumn, escape_glob, guess::HIVE_NULL, quote_identifier, quote_literal};
+use crate::{FileFormat, Level, PartitionColumn, escape_glob, quote_identifier, quote_literal};
 
 /// Where the files of a table are, and what their folders look like.
 #[derive(Debug, Clone, PartialEq, Eq)]

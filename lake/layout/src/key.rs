@@ -13,11 +13,32 @@ pub struct KeyLayout {
     pub file_delim: String,
     /// The digits of the first offset (`filename.offset.zero.pad.width`).
     pub zero_pad: usize,
+    /// The lake partition is all that stands before a file's name, without a delimiter after it: an evaluated `prefix` of Firehose.
+    pub whole_prefix: bool,
+}
+
+/// What a store allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameLimits {
+    /// The longest key in bytes.
+    pub key_bytes: usize,
+    /// The longest path element in bytes.
+    pub element_bytes: usize,
+}
+
+impl NameLimits {
+    /// S3 limits the whole key ("Naming Amazon S3 objects": 1,024 bytes of UTF-8); what stands before our part of it counts too.
+    pub fn s3(prefix_bytes: usize) -> Self {
+        Self { key_bytes: 1024_usize.saturating_sub(prefix_bytes), element_bytes: usize::MAX }
+    }
+
+    /// File systems limit each name (NAME_MAX, 255 bytes). Keys are kept as short as those of S3, so that a lake can move there.
+    pub const LOCAL: Self = Self { key_bytes: 1024, element_bytes: 255 };
 }
 
 impl Default for KeyLayout {
     fn default() -> Self {
-        Self { topics_dir: "topics".into(), directory_delim: "/".into(), file_delim: "+".into(), zero_pad: 10 }
+        Self { topics_dir: "topics".into(), directory_delim: "/".into(), file_delim: "+".into(), zero_pad: 10, whole_prefix: false }
     }
 }
 
@@ -34,13 +55,11 @@ impl fmt::Display for NameError {
 impl std::error::Error for NameError {}
 
 impl KeyLayout {
-    /// The longest key in bytes that S3 takes.
-    pub const KEY_BYTES_MAX: usize = 1024;
-    /// The longest path element in bytes that file systems take.
-    pub const ELEMENT_BYTES_MAX: usize = 255;
-
-    /// The folder of a lake partition, with the delimiter at its end. `lake_partition` may be empty.
+    /// What stands before a file's name: the folder of a lake partition, with the delimiter at its end. `lake_partition` may be empty.
     pub fn folder(&self, topic: &str, lake_partition: &str) -> String {
+        if self.whole_prefix {
+            return lake_partition.to_owned();
+        }
         let parts = [self.topics_dir.as_str(), topic, lake_partition];
         parts.iter().filter(|p| !p.is_empty()).map(|p| format!("{p}{}", self.directory_delim)).collect()
     }
@@ -63,17 +82,21 @@ impl KeyLayout {
         if after.is_empty() || after.starts_with('.') { digits.parse().ok() } else { None }
     }
 
-    /// Whether stores take the keys of this lake partition.
+    /// Whether a store takes the keys of this lake partition.
     ///
     /// # Errors
     /// An element or the whole key would be too long.
-    pub fn check(&self, topic: &str, lake_partition: &str) -> Result<(), NameError> {
-        if let Some(long) = lake_partition.split(&self.directory_delim).find(|e| e.len() > Self::ELEMENT_BYTES_MAX) {
-            return Err(NameError(format!("the path element has {} bytes, at most {} are possible", long.len(), Self::ELEMENT_BYTES_MAX)));
+    pub fn check(&self, topic: &str, lake_partition: &str, limits: NameLimits) -> Result<(), NameError> {
+        // The longest names that its files can get.
+        let key = self.key(topic, lake_partition, i32::MAX, i64::MAX, ".snappy.parquet");
+        if let Some(long) = key.split('/').map(str::len).find(|len| *len > limits.element_bytes) {
+            return Err(NameError(format!(
+                "the path element has {long} bytes, at most {} are possible in a file system",
+                limits.element_bytes
+            )));
         }
-        let longest = self.key(topic, lake_partition, i32::MAX, i64::MAX, ".snappy.parquet").len();
-        if longest > Self::KEY_BYTES_MAX {
-            return Err(NameError(format!("the object key would have {longest} bytes, at most {} are possible", Self::KEY_BYTES_MAX)));
+        if key.len() > limits.key_bytes {
+            return Err(NameError(format!("the object key would have {} bytes, at most {} are possible", key.len(), limits.key_bytes)));
         }
         Ok(())
     }
@@ -113,8 +136,19 @@ mod tests {
     #[test]
     fn names_that_no_store_takes_are_refused() {
         let layout = KeyLayout::default();
-        assert!(layout.check("t", &format!("k={}", "x".repeat(253))).is_ok());
-        assert!(layout.check("t", &format!("k={}", "x".repeat(254))).is_err());
-        assert!(layout.check("t", &vec!["k=".to_owned() + &"x".repeat(200); 5].join("/")).is_err());
+        let long = |bytes: usize| format!("k={}", "x".repeat(bytes - 2));
+        assert!(layout.check("t", &long(255), NameLimits::LOCAL).is_ok());
+        assert!(layout.check("t", &long(256), NameLimits::LOCAL).is_err());
+        assert!(layout.check(&"t".repeat(249), "k=1", NameLimits::LOCAL).is_err(), "the file's own name");
+        assert!(layout.check("t", &long(900), NameLimits::s3(0)).is_ok());
+        assert!(layout.check("t", &long(900), NameLimits::s3(100)).is_err());
+        assert!(layout.check("t", &long(1010), NameLimits::s3(0)).is_err());
+    }
+
+    #[test]
+    fn a_whole_prefix_stands_right_before_the_name() {
+        let layout = KeyLayout { whole_prefix: true, ..KeyLayout::default() };
+        assert_eq!(layout.key("t", "raw/2018/08/27", 3, 7, ".parquet"), "raw/2018/08/27t+3+0000000007.parquet");
+        assert_eq!(layout.prefix("t", "raw/", 3), "raw/t+3+");
     }
 }

@@ -1,13 +1,13 @@
 //! Names in the lake: object keys, partition values, tables. Pure: text in, text out.
 //!
 //! An object is named `<topics.dir>/<topic>/<lake partition>/<topic>+<partition>+<first offset>.<codec>.parquet`, as the Confluent S3
-//! sink does. The name is a function of the topic, the Kafka partition, the lake partition and the first offset alone.
+//! sink does, or by Firehose's rule `<evaluated prefix><topic>+<partition>+<first offset>...`. The name is a function of the topic, the Kafka partition, the lake partition and the first offset alone.
 
 mod key;
 mod value;
 
-pub use key::{KeyLayout, NameError};
-pub use value::{decode_value, element, encode_value, parse_element};
+pub use key::{KeyLayout, NameError, NameLimits};
+pub use value::{HIVE_NULL, decode_value, element, encode_value, parse_element};
 
 /// The table of a folder, named as the AWS Glue crawler does: lower case, everything else than letters, digits and `_` becomes `_`, at
 /// most 128 characters.

@@ -35,10 +35,24 @@ pub fn decode_value(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// What Hive, Spark and Athena write and read in the place of null.
+pub const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
 /// The path element `name=value`. `None` (null) and the empty text become `null_marker`, as in Hive, which has no place for either.
 pub fn element(name: &str, value: Option<&str>, null_marker: &str) -> String {
-    let value = value.filter(|v| !v.is_empty()).map_or_else(|| null_marker.to_owned(), encode_value);
+    let value = value.filter(|v| !v.is_empty()).map_or_else(|| null_marker.to_owned(), |v| encode_marked(v, null_marker));
     format!("{}={value}", encode_value(name))
+}
+
+/// A value that is text and not null. What readers take for null (`null` in any case, Hive's word, the marker) has its first byte encoded:
+/// DuckDB compares before it decodes (pyarrow after, so that it takes the text that is its `null_fallback` for null all the same).
+fn encode_marked(value: &str, null_marker: &str) -> String {
+    let encoded = encode_value(value);
+    let marked = value.eq_ignore_ascii_case("null") || value == HIVE_NULL || value == null_marker;
+    match value.bytes().next() {
+        Some(first) if marked && !encoded.starts_with('%') => format!("%{first:02X}{}", &encoded[1..]),
+        _ => encoded,
+    }
 }
 
 /// The name and the value of a path element `name=value`; `None` if it is not one (no `=`, or more than one, as DuckDB reads it).
@@ -71,6 +85,16 @@ mod tests {
         }
         assert_eq!(element("k", None, "null"), "k=null");
         assert_eq!(element("k", Some(""), "__HIVE_DEFAULT_PARTITION__"), "k=__HIVE_DEFAULT_PARTITION__");
+        for (value, want) in [
+            ("null", "k=%6Eull"),
+            ("NULL", "k=%4EULL"),
+            (HIVE_NULL, "k=%5F_HIVE_DEFAULT_PARTITION__"),
+            ("none", "k=%6Eone"),
+            ("nulls", "k=nulls"),
+        ] {
+            assert_eq!(element("k", Some(value), "none"), want);
+            assert_eq!(parse_element(want), Some(("k".to_owned(), value.to_owned())));
+        }
         assert_eq!(
             (parse_element("k=a%2Fb"), parse_element("k=a=b"), parse_element("plain")),
             (Some(("k".into(), "a/b".into())), None, None)

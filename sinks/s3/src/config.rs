@@ -3,20 +3,25 @@
 use std::path::PathBuf;
 
 use lakefeed_core::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind};
-use lakefeed_layout::KeyLayout;
+use lakefeed_layout::{KeyLayout, NameLimits};
 use lakefeed_store::{Location, StoreConfig};
 
 use crate::format::{Format, keys as format};
 use crate::metadata::MetadataColumn;
 use crate::partitioner::{Term, TimeSource};
-use crate::time::{Pattern, Zone};
+use crate::partitioning::{self, check_path, error_prefix, terms, zone};
+use crate::prefix::{self, ErrorPrefix};
+use crate::time::Zone;
 
-const DAY_MS: i64 = 86_400_000;
-const HOUR_MS: i64 = 3_600_000;
+/// Files are closed at about `flush.bytes`: some of S3's 10,000 parts are left for what comes on top.
+const PARTS_MAX: usize = 9_000;
 
 const KEYS: &[Key] = &[
     Key::new("storage.class", KeyKind::Class, "Accepted as in the Confluent S3 sink.").importance(Importance::Low).group("Files"),
-    Key::new("topics.dir", KeyKind::String, "The first element of every key; blank: none.").default("topics").group("Files"),
+    Key::new("topics.dir", KeyKind::String, "What every key begins with, before the topic: a relative path; blank: nothing.")
+        .default("topics")
+        .validator(topics_dir)
+        .group("Files"),
     Key::new("directory.delim", KeyKind::String, "What joins the elements of a path.")
         .default("/")
         .values(&["/"])
@@ -47,6 +52,7 @@ const KEYS: &[Key] = &[
         "A file is closed by a row whose time is this many milliseconds after that of its first row; -1: never.",
     )
     .default("-1")
+    .validator(interval)
     .group("Closing files"),
     Key::new(
         "rotate.schedule.interval.ms",
@@ -54,13 +60,16 @@ const KEYS: &[Key] = &[
         "Files are closed on a grid of this many milliseconds of the wall clock; -1: never.",
     )
     .default("-1")
+    .validator(interval)
     .group("Closing files"),
     Key::new("rotate.age.ms", KeyKind::Long, "A file is closed this many milliseconds after it was opened; -1: never.")
         .default("300000")
+        .validator(interval)
         .importance(Importance::High)
         .group("Closing files"),
     Key::new("rotate.idle.ms", KeyKind::Long, "A file is closed when no row has come for this many milliseconds; -1: never.")
         .default("-1")
+        .validator(interval)
         .group("Closing files"),
     Key::new(
         "rotate.file.on.partition.change",
@@ -72,59 +81,6 @@ const KEYS: &[Key] = &[
     Key::new("max.write.duration.ms", KeyKind::Long, "Accepted as in the Confluent S3 sink; writing never blocks the group.")
         .importance(Importance::Low)
         .group("Closing files"),
-    Key::new(
-        "partitioner.class",
-        KeyKind::Class,
-        "DefaultPartitioner, FieldPartitioner, TimeBasedPartitioner, DailyPartitioner or HourlyPartitioner.",
-    )
-    .default("DefaultPartitioner")
-    .validator(partitioner_class)
-    .importance(Importance::High)
-    .group("Partitioning"),
-    Key::new(
-        "partition.by",
-        KeyKind::List,
-        "Lake partitions by any list of columns and year(x), month(x), day(x), hour(x), where x is a column or _timestamp.",
-    )
-    .validator(partition_by)
-    .importance(Importance::High)
-    .group("Partitioning"),
-    Key::new("partition.field.name", KeyKind::List, "The columns of FieldPartitioner; a.b is a nested one.").group("Partitioning"),
-    Key::new("partition.duration.ms", KeyKind::Long, "The length of a time bucket of TimeBasedPartitioner in milliseconds.")
-        .default("-1")
-        .group("Partitioning"),
-    Key::new("path.format", KeyKind::String, "The path of a time bucket, a Joda-Time pattern: 'year'=YYYY/'month'=MM.")
-        .validator(path_format)
-        .group("Partitioning"),
-    Key::new("locale", KeyKind::String, "Accepted as in the Confluent S3 sink; names of months and days are English.")
-        .importance(Importance::Low)
-        .group("Partitioning"),
-    Key::new("timezone", KeyKind::String, "The zone of time buckets and of rotate.schedule.interval.ms: UTC, Europe/Berlin, +02:00.")
-        .default("UTC")
-        .validator(timezone)
-        .group("Partitioning"),
-    Key::new(
-        "timestamp.extractor",
-        KeyKind::String,
-        "Where a row's time comes from: Wallclock, Record or RecordField. Wallclock is at-least-once.",
-    )
-    .default("Wallclock")
-    .validator(extractor)
-    .group("Partitioning"),
-    Key::new("timestamp.field", KeyKind::String, "The column of RecordField: epoch milliseconds or ISO-8601 text.")
-        .default("timestamp")
-        .group("Partitioning"),
-    Key::new("partition.null.marker", KeyKind::String, "What stands in a path for null and for empty text.")
-        .default("null")
-        .validator(null_marker)
-        .group("Partitioning"),
-    Key::new(
-        "partition.columns.drop",
-        KeyKind::Boolean,
-        "Whether columns that the path repeats are left out of the files, as Hive and Athena want it.",
-    )
-    .default("false")
-    .group("Partitioning"),
     Key::new("parquet.row.group.bytes", KeyKind::Long, "Bytes of rows in memory (before encoding) that make a row group.")
         .default("16777216")
         .validator(positive)
@@ -156,6 +112,7 @@ const KEYS: &[Key] = &[
     Key::new("connect.meta.data", KeyKind::Boolean, "Accepted as in the Confluent S3 sink.").importance(Importance::Low).group("Files"),
     Key::new("retry.backoff.ms", KeyKind::Long, "The first wait before a request to the store is made again; it doubles up to 10 s.")
         .default("500")
+        .validator(non_negative)
         .group("S3"),
     Key::new(
         "s3.denied.timeout.ms",
@@ -189,7 +146,7 @@ const KEYS: &[Key] = &[
 
 /// The keys of the sink.
 pub(crate) fn definition() -> ConfigDef {
-    ConfigDef::new().keys(lakefeed_store::keys()).keys(format::KEYS).keys(KEYS)
+    ConfigDef::new().keys(lakefeed_store::keys()).keys(format::KEYS).keys(KEYS).keys(partitioning::KEYS)
 }
 
 /// What the keys say.
@@ -197,6 +154,12 @@ pub(crate) fn definition() -> ConfigDef {
 pub(crate) struct Settings {
     pub(crate) store: StoreConfig,
     pub(crate) layout: KeyLayout,
+    pub(crate) limits: NameLimits,
+    /// What decides where a row goes.
+    pub(crate) described: String,
+    /// The folder that a look at the store at the start may write to.
+    pub(crate) probe_folder: String,
+    pub(crate) error_prefix: Option<ErrorPrefix>,
     pub(crate) terms: Vec<Term>,
     pub(crate) null_marker: String,
     pub(crate) drop_columns: bool,
@@ -228,9 +191,14 @@ impl Settings {
     /// Reads the checked values and checks them against each other.
     pub(crate) fn read(config: &Config) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
+        let layout = layout(config);
         let terms = terms(config).unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
+        });
+        let error_prefix = error_prefix(config).unwrap_or_else(|error| {
+            errors.push(error);
+            None
         });
         let store = StoreConfig::from_config(config).unwrap_or_else(|mut more| {
             errors.append(&mut more);
@@ -238,6 +206,10 @@ impl Settings {
         });
         if matches!(store.location, Location::S3 { .. }) && config.int("s3.part.size").is_some_and(|n| n < 5 << 20) {
             errors.push(ConfigError::value("s3.part.size", config.text("s3.part.size"), "S3 wants parts of 5242880 bytes at least"));
+        }
+        if matches!(store.location, Location::S3 { .. }) && size(config, "flush.bytes") / size(config, "s3.part.size").max(1) >= PARTS_MAX {
+            let message = format!("expected less than {PARTS_MAX} times s3.part.size: S3 takes 10000 parts");
+            errors.push(ConfigError::value("flush.bytes", config.text("flush.bytes"), message));
         }
         let format = match Format::read(config) {
             Ok(format) if errors.is_empty() => format,
@@ -247,8 +219,17 @@ impl Settings {
             }
         };
         Ok(Self {
+            limits: match &store.location {
+                Location::Local(_) => NameLimits::LOCAL,
+                // A store that is not AWS may keep objects as files: MinIO does, and refuses longer elements.
+                Location::S3 { .. } if store.s3.endpoint.is_some() => NameLimits::LOCAL,
+                Location::S3 { prefix, .. } => NameLimits::s3(if prefix.is_empty() { 0 } else { prefix.len() + 1 }),
+            },
+            probe_folder: if layout.whole_prefix { prefix::folder(&terms) } else { layout.topics_dir.clone() },
+            error_prefix,
+            described: partitioning::described(config, &store.location.to_string()),
             store,
-            layout: layout(config),
+            layout,
             terms,
             null_marker: config.text("partition.null.marker").to_owned(),
             drop_columns: config.bool("partition.columns.drop"),
@@ -276,10 +257,11 @@ fn size(config: &Config, key: &str) -> usize {
 
 fn layout(config: &Config) -> KeyLayout {
     KeyLayout {
-        topics_dir: config.text("topics.dir").trim_matches('/').to_owned(),
+        topics_dir: config.text("topics.dir").trim_end_matches('/').to_owned(),
         directory_delim: config.text("directory.delim").to_owned(),
         file_delim: config.text("file.delim").to_owned(),
         zero_pad: size(config, "filename.offset.zero.pad.width").min(64),
+        whole_prefix: config.get("prefix").is_some(),
     }
 }
 
@@ -296,112 +278,6 @@ fn close_rules(config: &Config) -> CloseRules {
     }
 }
 
-fn zone(config: &Config) -> Zone {
-    // Checked by the key's validator.
-    Zone::parse(config.text("timezone")).unwrap_or(Zone::UTC)
-}
-
-fn terms(config: &Config) -> Result<Vec<Term>, ConfigError> {
-    if config.get("partition.by").is_some() {
-        return config
-            .list("partition.by")
-            .into_iter()
-            .map(|t| expression(t, zone(config)))
-            .collect::<Result<_, _>>()
-            .map_err(|what| ConfigError::value("partition.by", config.text("partition.by"), what));
-    }
-    let source = match config.text("timestamp.extractor") {
-        "Wallclock" => TimeSource::Wallclock,
-        "Record" => TimeSource::Record,
-        _ => TimeSource::Field(path(config.text("timestamp.field"))),
-    };
-    let time = |pattern: &str, duration_ms| {
-        let pattern = Pattern::parse(pattern.trim_end_matches('/')).map_err(|what| ConfigError::value("path.format", pattern, what))?;
-        Ok(vec![Term::Time { source: source.clone(), pattern, duration_ms, zone: zone(config) }])
-    };
-    match simple(config.text("partitioner.class")) {
-        "FieldPartitioner" => {
-            let fields: Vec<Term> = config.list("partition.field.name").into_iter().map(field).collect();
-            if fields.is_empty() { Err(ConfigError::key("partition.field.name", "is required by FieldPartitioner")) } else { Ok(fields) }
-        }
-        "DailyPartitioner" => time("'year'=YYYY/'month'=MM/'day'=dd", DAY_MS),
-        "HourlyPartitioner" => time("'year'=YYYY/'month'=MM/'day'=dd/'hour'=HH", HOUR_MS),
-        "TimeBasedPartitioner" => {
-            let duration_ms = config.int("partition.duration.ms").unwrap_or(-1);
-            if duration_ms <= 0 {
-                return Err(ConfigError::value(
-                    "partition.duration.ms",
-                    config.text("partition.duration.ms"),
-                    "TimeBasedPartitioner wants more than 0",
-                ));
-            }
-            let format = config.get("path.format").ok_or_else(|| ConfigError::key("path.format", "is required by TimeBasedPartitioner"))?;
-            time(format, duration_ms)
-        }
-        _ => Ok(vec![Term::KafkaPartition]),
-    }
-}
-
-/// The last part of a class name.
-pub(crate) fn simple(class: &str) -> &str {
-    class.rsplit(['.', '$']).next().unwrap_or(class)
-}
-
-fn path(name: &str) -> Vec<String> {
-    name.split('.').map(str::to_owned).collect()
-}
-
-fn field(name: &str) -> Term {
-    Term::Field { name: name.to_owned(), path: path(name) }
-}
-
-/// A term of `partition.by`: a column, or a time function of one.
-fn expression(text: &str, zone: Zone) -> Result<Term, String> {
-    let Some((function, rest)) = text.split_once('(') else {
-        return if text.contains(')') { Err(format!("'{text}': expected an opening parenthesis")) } else { Ok(field(text)) };
-    };
-    let column = rest.strip_suffix(')').ok_or_else(|| format!("'{text}': expected a closing parenthesis"))?.trim();
-    if column.is_empty() {
-        return Err(format!("'{text}': expected a column or _timestamp in the parentheses"));
-    }
-    // Buckets of a month or a year have no fixed length: days, whose names are those of their month or year.
-    let (pattern, duration_ms) = match function.trim() {
-        "year" => ("'year'=yyyy", DAY_MS),
-        "month" => ("'month'=yyyy-MM", DAY_MS),
-        "day" => ("'day'=yyyy-MM-dd", DAY_MS),
-        "hour" => ("'hour'=yyyy-MM-dd-HH", HOUR_MS),
-        other => return Err(format!("'{other}' is no function; there are year, month, day and hour")),
-    };
-    let source = if column == "_timestamp" { TimeSource::Record } else { TimeSource::Field(path(column)) };
-    Ok(Term::Time { source, pattern: Pattern::parse(pattern)?, duration_ms, zone })
-}
-
-fn partition_by(value: &str) -> Result<(), String> {
-    value.split(',').map(str::trim).filter(|t| !t.is_empty()).try_for_each(|t| expression(t, Zone::UTC).map(|_| ()))
-}
-
-fn partitioner_class(value: &str) -> Result<(), String> {
-    match simple(value) {
-        "DefaultPartitioner" | "FieldPartitioner" | "TimeBasedPartitioner" | "DailyPartitioner" | "HourlyPartitioner" => Ok(()),
-        _ => Err("expected DefaultPartitioner, FieldPartitioner, TimeBasedPartitioner, DailyPartitioner or HourlyPartitioner".into()),
-    }
-}
-
-fn extractor(value: &str) -> Result<(), String> {
-    if ["Wallclock", "Record", "RecordField"].contains(&value) { Ok(()) } else { Err("expected Wallclock, Record or RecordField".into()) }
-}
-
-fn timezone(value: &str) -> Result<(), String> {
-    Zone::parse(value).map(|_| ()).ok_or_else(|| "expected a zone such as UTC, Europe/Berlin or +02:00".into())
-}
-
-fn path_format(value: &str) -> Result<(), String> {
-    if value.split('/').any(|e| e.trim_matches('\'') == "..") {
-        return Err("must not contain '..'".into());
-    }
-    Pattern::parse(value).map(|_| ())
-}
-
 fn file_delim(value: &str) -> Result<(), String> {
     // A digit could not be told from the offset that follows it.
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_punctuation() && b != b'/' && b != b'.') {
@@ -411,16 +287,16 @@ fn file_delim(value: &str) -> Result<(), String> {
     }
 }
 
-fn null_marker(value: &str) -> Result<(), String> {
-    if !value.is_empty() && lakefeed_layout::encode_value(value) == value {
-        Ok(())
-    } else {
-        Err("expected letters, digits and -_.~".into())
-    }
-}
-
 fn positive(value: &str) -> Result<(), String> {
     if value.parse::<i64>().is_ok_and(|n| n > 0) { Ok(()) } else { Err("expected more than 0".into()) }
+}
+
+pub(crate) fn interval(value: &str) -> Result<(), String> {
+    if value.parse::<i64>().is_ok_and(|n| n > 0 || n == -1) { Ok(()) } else { Err("expected more than 0, or -1 for never".into()) }
+}
+
+fn topics_dir(value: &str) -> Result<(), String> {
+    check_path(value.strip_suffix('/').unwrap_or(value))
 }
 
 fn non_negative(value: &str) -> Result<(), String> {

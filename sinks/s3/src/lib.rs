@@ -5,11 +5,14 @@
 //! reason to close a file; `tests/simulation.rs` runs it through faults.
 
 mod config;
+mod error_output;
 mod file;
 mod format;
 pub mod ledger;
 mod metadata;
 mod partitioner;
+mod partitioning;
+mod prefix;
 mod requests;
 mod rows;
 mod schema;
@@ -17,6 +20,7 @@ mod sink;
 mod stale;
 mod time;
 mod upload;
+mod value;
 mod writer;
 
 use lakefeed_core::{Make, Plugin};

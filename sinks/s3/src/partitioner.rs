@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMillisecondType};
+use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::DataType;
+use chrono::NaiveDateTime;
 use lakefeed_core::{Batch, shorten};
-use lakefeed_layout::{KeyLayout, element};
+use lakefeed_layout::{KeyLayout, NameLimits, element, encode_value};
 
 use crate::ledger::LakePartition;
 use crate::time::{Pattern, Zone, parse_timestamp};
+use crate::value::{Transform, Value, value_at};
 
 /// Where a row's time comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +31,42 @@ pub(crate) enum TimeSource {
 pub(crate) enum Term {
     /// `partition=<Kafka partition>`.
     KafkaPartition,
-    /// `name=value` of a column; nested ones by a path.
-    Field { name: String, path: Vec<String> },
+    /// What stands between the others in a whole prefix.
+    Text(String),
+    /// A column; nested ones by a path.
+    Field(FieldTerm),
     /// The start of a time bucket by a pattern, which may make several path elements.
     Time { source: TimeSource, pattern: Pattern, duration_ms: i64, zone: Zone },
+}
+
+/// A column in a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FieldTerm {
+    /// Makes the element `name=value`; without a name there is the value alone, which must not be null or empty (Firehose's partition keys).
+    pub(crate) name: Option<String>,
+    pub(crate) path: Vec<String>,
+    pub(crate) transform: Transform,
+}
+
+impl Term {
+    /// The column that it reads.
+    fn column(&self) -> Option<String> {
+        match self {
+            Self::Field(field) => Some(field.path.join(".")),
+            Self::Time { source: TimeSource::Field(path), .. } => Some(path.join(".")),
+            _ => None,
+        }
+    }
+
+    /// What it writes for a row of the year 1970 with the value 0: for checks of names before there is a row.
+    pub(crate) fn sample(&self) -> String {
+        match self {
+            Self::KafkaPartition => "partition=0".to_owned(),
+            Self::Text(text) => text.clone(),
+            Self::Field(field) => field.name.as_ref().map_or_else(|| "0".to_owned(), |name| element(name, Some("0"), "null")),
+            Self::Time { pattern, .. } => pattern.format(NaiveDateTime::default()),
+        }
+    }
 }
 
 /// Finds the lake partition of each row from a list of terms.
@@ -42,6 +75,7 @@ pub(crate) struct Partitioner {
     terms: Vec<Term>,
     null_marker: String,
     layout: KeyLayout,
+    limits: NameLimits,
     /// The paths of combinations that were met; cleared when it has grown too large.
     paths: HashMap<Vec<String>, Result<LakePartition, String>>,
 }
@@ -64,8 +98,8 @@ struct Column {
 }
 
 impl Partitioner {
-    pub(crate) fn new(terms: Vec<Term>, null_marker: String, layout: KeyLayout) -> Self {
-        Self { terms, null_marker, layout, paths: HashMap::new() }
+    pub(crate) fn new(terms: Vec<Term>, null_marker: String, layout: KeyLayout, limits: NameLimits) -> Self {
+        Self { terms, null_marker, layout, limits, paths: HashMap::new() }
     }
 
     /// The columns (at the top level) that the path repeats.
@@ -73,7 +107,9 @@ impl Partitioner {
         self.terms
             .iter()
             .filter_map(|term| match term {
-                Term::Field { path, .. } if path.len() == 1 => path.first().map(String::as_str),
+                Term::Field(FieldTerm { name: Some(_), path, transform: Transform::Identity }) if path.len() == 1 => {
+                    path.first().map(String::as_str)
+                }
                 _ => None,
             })
             .collect()
@@ -140,8 +176,8 @@ impl Partitioner {
         if let Some(path) = self.paths.get(&texts) {
             return path.clone();
         }
-        let path = texts.join(&self.layout.directory_delim);
-        let checked = self.layout.check(topic, &path).map(|()| LakePartition::from(path)).map_err(|e| e.to_string());
+        let path = texts.join(if self.layout.whole_prefix { "" } else { &self.layout.directory_delim });
+        let checked = self.layout.check(topic, &path, self.limits).map(|()| LakePartition::from(path)).map_err(|e| e.to_string());
         if self.paths.len() >= PATHS_MAX {
             self.paths.clear();
         }
@@ -152,7 +188,11 @@ impl Partitioner {
     fn refusal(&mut self, columns: &[Column], ids: &[u32], topic: &str) -> (Option<String>, String) {
         let blamed = columns.iter().zip(ids).find_map(|(c, id)| c.texts[*id as usize].clone().err());
         blamed.unwrap_or_else(|| {
-            (None, format!("the row has no place in the lake: {}", self.path(columns, ids, topic).err().unwrap_or_default()))
+            // Too long: the longest value is the one to look at.
+            let len = |(column, id): (&Column, &u32)| column.texts[*id as usize].as_ref().map_or(0, String::len);
+            let longest = self.terms.iter().zip(columns.iter().zip(ids).map(len)).filter(|(term, _)| term.column().is_some());
+            let field = longest.max_by_key(|(_, len)| *len).and_then(|(term, _)| term.column());
+            (field, format!("the row has no place in the lake: {}", self.path(columns, ids, topic).err().unwrap_or_default()))
         })
     }
 
@@ -160,7 +200,8 @@ impl Partitioner {
         let rows = batch.rows.num_rows();
         match term {
             Term::KafkaPartition => Column { ids: vec![0; rows], texts: vec![Ok(format!("partition={}", batch.partition.partition))] },
-            Term::Field { name, path } => self.field(name, path, &batch.rows),
+            Term::Text(text) => Column { ids: vec![0; rows], texts: vec![Ok(text.clone())] },
+            Term::Field(field) => self.field(field, &batch.rows),
             Term::Time { source: TimeSource::Wallclock, pattern, duration_ms, zone } => {
                 buckets((0..rows).map(|_| Some(now_ms)), "the clock", pattern, *duration_ms, *zone)
             }
@@ -179,45 +220,43 @@ impl Partitioner {
         }
     }
 
-    fn field(&self, name: &str, path: &[String], rows: &RecordBatch) -> Column {
-        let Some(array) = resolve(rows, path) else {
-            return Column { ids: vec![0; rows.num_rows()], texts: vec![Ok(element(name, None, &self.null_marker))] };
+    fn field(&self, term: &FieldTerm, rows: &RecordBatch) -> Column {
+        let text = |value: Option<Value<'_>>| self.field_text(term, value);
+        let Some(array) = resolve(rows, &term.path) else {
+            return Column { ids: vec![0; rows.num_rows()], texts: vec![text(None)] };
         };
         match array.data_type() {
             DataType::Int64 => {
                 let values = array.as_primitive::<Int64Type>();
-                index((0..values.len()).map(|i| values.is_valid(i).then(|| values.value(i))), |v| {
-                    Ok(element(name, v.map(|v| v.to_string()).as_deref(), &self.null_marker))
-                })
+                index((0..values.len()).map(|i| values.is_valid(i).then(|| values.value(i))), |v| text(v.map(Value::Int)))
             }
             DataType::Utf8 => {
                 let values = array.as_string::<i32>();
-                index((0..values.len()).map(|i| values.is_valid(i).then(|| values.value(i))), |v| Ok(element(name, v, &self.null_marker)))
+                index((0..values.len()).map(|i| values.is_valid(i).then(|| values.value(i))), |v| text(v.map(Value::Text)))
             }
             DataType::Struct(_) | DataType::List(_) | DataType::Binary => {
                 let kind = array.data_type().to_string();
                 let refused = (
-                    Some(path.join(".")),
+                    Some(term.path.join(".")),
                     format!("expected a number, text, boolean or date to partition by, found {}", shorten(kind.as_bytes())),
                 );
-                index((0..array.len()).map(|i| array.is_valid(i)), |valid| {
-                    if valid { Err(refused.clone()) } else { Ok(element(name, None, &self.null_marker)) }
-                })
+                index((0..array.len()).map(|i| array.is_valid(i)), |valid| if valid { Err(refused.clone()) } else { text(None) })
             }
-            _ => self.formatted(name, &array),
+            _ => {
+                let texts: Vec<Result<String, (Option<String>, String)>> = (0..array.len()).map(|i| text(value_at(&array, i))).collect();
+                index(texts.iter().map(Result::as_ref), |text| text.cloned().map_err(Clone::clone))
+            }
         }
     }
 
-    fn formatted(&self, name: &str, array: &ArrayRef) -> Column {
-        let options = FormatOptions::default();
-        let Ok(formatter) = ArrayFormatter::try_new(array, &options) else {
-            return Column {
-                ids: vec![0; array.len()],
-                texts: vec![Err((Some(name.to_owned()), "the type can't be written as text".into()))],
-            };
-        };
-        let texts: Vec<Option<String>> = (0..array.len()).map(|i| array.is_valid(i).then(|| formatter.value(i).to_string())).collect();
-        index(texts.iter().map(Option::as_deref), |v| Ok(element(name, v, &self.null_marker)))
+    fn field_text(&self, term: &FieldTerm, value: Option<Value<'_>>) -> Result<String, (Option<String>, String)> {
+        let blame = |message: String| (Some(term.path.join(".")), message);
+        let text = value.map(|value| value.text(term.transform)).transpose().map_err(blame)?;
+        match (&term.name, text) {
+            (Some(name), text) => Ok(element(name, text.as_deref(), &self.null_marker)),
+            (None, Some(text)) if !text.is_empty() => Ok(encode_value(&text)),
+            (None, _) => Err(blame("expected a value for the prefix, found null or empty text".into())),
+        }
     }
 }
 
@@ -270,13 +309,17 @@ fn resolve(rows: &RecordBatch, path: &[String]) -> Option<ArrayRef> {
     Some(array)
 }
 
-/// The times of a column in epoch milliseconds.
+/// The times of a column in epoch milliseconds. Whole numbers read alike in columns of both number types.
 fn times_of(rows: &RecordBatch, path: &[String]) -> Vec<Option<i64>> {
     let Some(array) = resolve(rows, path) else { return vec![None; rows.num_rows()] };
-    match array.data_type() {
-        DataType::Int64 => array.as_primitive::<Int64Type>().iter().collect(),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => array.as_primitive::<TimestampMillisecondType>().iter().collect(),
-        DataType::Utf8 => array.as_string::<i32>().iter().map(|t| t.and_then(parse_timestamp)).collect(),
-        _ => vec![None; rows.num_rows()],
+    if array.data_type() == &DataType::Int64 {
+        return array.as_primitive::<Int64Type>().iter().collect();
     }
+    let time = |row| match value_at(&array, row)? {
+        Value::Int(ms) | Value::Time(ms) => Some(ms),
+        Value::Text(text) => parse_timestamp(text),
+        Value::Date(days) => Some(i64::from(days) * 86_400_000),
+        Value::Bool(_) | Value::Float(_) | Value::Other(_) => None,
+    };
+    (0..array.len()).map(time).collect()
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
 use lakefeed_core::{
-    Assignment, Batch, Clock, Config, ConfigError, Error, ErrorKind, Result, Share, Sink, SinkContext, TaskContext, TopicPartition,
+    Assignment, Batch, Clock, Config, ConfigError, Error, ErrorKind, RejectStore, Result, Share, Sink, SinkContext, TaskContext,
+    TopicPartition,
 };
 use lakefeed_store::Store;
 use tokio::sync::mpsc;
 
 use crate::config::Settings;
+use crate::error_output::ErrorOutput;
 use crate::metadata;
 use crate::partitioner::Partitioner;
 use crate::requests::Requests;
@@ -32,6 +34,7 @@ const CLEAN_UP: Duration = Duration::from_secs(5);
 pub(crate) struct S3Sink {
     shared: Shared,
     partitioner: Partitioner,
+    error_output: Option<ErrorOutput>,
     reports: mpsc::Receiver<Report>,
     writers: HashMap<TopicPartition, PartitionWriter>,
     /// The partition behind the index of a report.
@@ -55,8 +58,8 @@ impl S3Sink {
         })?;
         let store = Store::open(&settings.store)?;
         let runtime = tokio::runtime::Handle::current();
-        runtime.block_on(store.probe_folder(&settings.layout.topics_dir))?;
-        if !settings.format.has_footer() && !runtime.block_on(store.keeps_metadata(&settings.layout.topics_dir))? {
+        runtime.block_on(store.probe_folder(&settings.probe_folder))?;
+        if !settings.format.has_footer() && !runtime.block_on(store.keeps_metadata(&settings.probe_folder))? {
             return Err(Error::config(format!(
                 "{} keeps no extended attributes, in which a file of JSON or Avro says which offsets it holds: choose \
                  format.class=ParquetFormat or another file system",
@@ -70,9 +73,11 @@ impl S3Sink {
             );
         }
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
-        let partitioner = Partitioner::new(settings.terms.clone(), settings.null_marker.clone(), settings.layout.clone());
+        let partitioner = Partitioner::new(settings.terms.clone(), settings.null_marker.clone(), settings.layout.clone(), settings.limits);
         let requests = Requests::new(settings.retry_backoff_ms, settings.denied_timeout_ms);
         let sweeper = Sweeper::new(settings.abort_age_ms);
+        let error_output =
+            settings.error_prefix.clone().map(|p| ErrorOutput::new(p, &settings.layout, store.clone(), Arc::clone(&context.clock)));
         let shared = Shared {
             settings: Arc::new(settings),
             store,
@@ -84,6 +89,7 @@ impl S3Sink {
         Ok(Self {
             shared,
             partitioner,
+            error_output,
             reports,
             writers: HashMap::new(),
             indices: Vec::new(),
@@ -140,7 +146,8 @@ impl S3Sink {
     /// Tells the budget what is held. While more than three quarters of it are in use, beside what is on its way into the store already, the
     /// largest files are closed: so there is room again before reading has to stop.
     fn balance(&mut self) -> Result<()> {
-        let held = self.writers.values_mut().map(PartitionWriter::held_bytes).sum::<usize>();
+        let rejected = self.error_output.as_ref().map_or(0, ErrorOutput::held_bytes);
+        let held = rejected + self.writers.values_mut().map(PartitionWriter::held_bytes).sum::<usize>();
         self.share.set(held + self.shared.beside.requests.held_bytes());
         let closed: usize = self.writers.values().map(PartitionWriter::closed_bytes).sum();
         let budget = self.share.budget();
@@ -186,6 +193,9 @@ impl S3Sink {
 impl Sink for S3Sink {
     fn assigned(&mut self, partitions: &[Assignment]) -> Result<()> {
         for assignment in partitions {
+            if let Some(output) = &mut self.error_output {
+                output.forget(std::slice::from_ref(&assignment.partition));
+            }
             let partition = assignment.partition.clone();
             let index = self.indices.iter().position(|p| *p == partition).unwrap_or_else(|| {
                 self.indices.push(partition.clone());
@@ -244,6 +254,9 @@ impl Sink for S3Sink {
             writer.poll(now_ms)?;
             self.sweeper.visit(&writer.partition, now_ms, &self.shared);
         }
+        if let Some(output) = &mut self.error_output {
+            output.relieve(|| durable(&self.writers))?;
+        }
         self.balance()
     }
 
@@ -252,7 +265,15 @@ impl Sink for S3Sink {
     }
 
     fn durable(&mut self) -> Vec<(TopicPartition, i64)> {
-        self.writers.values().map(|w| (w.partition.clone(), w.committable())).collect()
+        durable(&self.writers)
+    }
+
+    fn layout(&self) -> String {
+        self.shared.settings.described.clone()
+    }
+
+    fn reject_store(&mut self) -> Option<&mut dyn RejectStore> {
+        self.error_output.as_mut().map(|output| output as &mut dyn RejectStore)
     }
 
     fn awaited(&self) -> Vec<(TopicPartition, i64)> {
@@ -260,6 +281,10 @@ impl Sink for S3Sink {
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition], deadline: Duration) -> Result<Vec<(TopicPartition, i64)>> {
+        if let Some(output) = self.error_output.as_mut().filter(|_| deadline.is_zero()) {
+            // Lost: nothing is committed any more.
+            output.forget(partitions);
+        }
         let drained = if deadline.is_zero() { Ok(()) } else { self.drain(partitions, Instant::now() + deadline) };
         let mut durable = Vec::new();
         for partition in partitions {
@@ -279,6 +304,11 @@ impl Sink for S3Sink {
         }
         Ok(durable)
     }
+}
+
+/// The offset of each partition below which every row is in the lake.
+fn durable(writers: &HashMap<TopicPartition, PartitionWriter>) -> Vec<(TopicPartition, i64)> {
+    writers.values().map(|w| (w.partition.clone(), w.committable())).collect()
 }
 
 impl Drop for S3Sink {

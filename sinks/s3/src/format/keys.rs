@@ -8,8 +8,8 @@ use parquet::file::properties::EnabledStatistics;
 use super::Format;
 use super::json::LinesCodec;
 use super::parquet::{Dictionary, ParquetOptions};
-use crate::config::simple;
 use crate::metadata::{MetadataColumn, OFFSET};
+use crate::partitioning::simple;
 
 /// The keys of [`Format::read`].
 pub(crate) const KEYS: &[Key] = &[
