@@ -15,7 +15,7 @@ use crate::stats::TaskStats;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
 /// What one read takes from one partition at most, about.
-const READ_BYTES: usize = 4 << 20;
+const READ_BYTES: usize = 1 << 20;
 
 /// Runs until the worker stops or something can't be mended.
 pub(crate) fn run(env: &TaskEnv, first: Box<dyn Sink>) -> Result<()> {
