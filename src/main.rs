@@ -51,10 +51,10 @@ fn comment(argument: OsString) -> OsString {
 
 fn main() -> ExitCode {
     let cli = Cli::parse_from(std::env::args_os().map(comment));
-    logging::start(!matches!(cli.command, Command::Connect(_)));
+    let levels = logging::start(!matches!(cli.command, Command::Connect(_)));
     let done = match cli.command {
         Command::Check(args) => commands::check::run(args),
-        Command::Connect(args) => commands::connect::run(args),
+        Command::Connect(args) => commands::connect::run(args, levels),
         Command::Crawl(args) => commands::crawl::run(args),
         Command::Demo(args) => commands::demo::run(args),
         Command::Generate(args) => commands::generate::run(args),

@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lakefeed_core::{Error, Result};
+use lakefeed_rest::{Listeners, Server};
 use lakefeed_runtime::{ConnectorFile, Variables, Worker, WorkerConfig, read_connector, read_worker};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::logging::Levels;
 
 /// Runs connectors until they end or until SIGINT or SIGTERM, as connect-standalone does
 #[derive(Debug, clap::Args)]
@@ -19,13 +23,25 @@ pub(crate) struct Args {
     bootstrap_servers: Option<String>,
 }
 
-pub(crate) fn run(args: Args) -> Result<ExitCode> {
+pub(crate) fn run(args: Args, levels: Arc<Levels>) -> Result<ExitCode> {
     let (config, connectors) = read(&args)?;
     let runtime = tokio_runtime()?;
     let _entered = runtime.enter();
-    let worker = Worker::start(&config, &connectors, &crate::plugins::all())?;
+    // Before anything slow: a signal that comes while the worker starts ends it cleanly too.
+    let mut signals = Signals::listen()?;
+    let listeners = Listeners::bind(&config)?;
+    let start = runtime.spawn_blocking(move || Worker::start(&config, &connectors, &crate::plugins::all()));
+    let Some(worker) = runtime.block_on(signals.unless(start)) else {
+        // What the start waits for ends with the process; nothing has been read yet.
+        runtime.shutdown_background();
+        tracing::info!(target: "lakefeed", "Stopped before the worker had started");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let worker = Arc::new(worker.map_err(|e| Error::fatal("the start has panicked").with_source(e))??);
+    let rest = Server::start(listeners, Arc::clone(&worker), levels)?;
     tracing::info!(target: "lakefeed", tasks = worker.tasks().len(), "The worker runs");
-    let stopped = runtime.block_on(until_done_or_signalled(&worker))?;
+    let stopped = runtime.block_on(signals.until_done(&worker));
+    drop(rest);
     worker.stop();
     let end = worker.join();
     tracing::info!(target: "lakefeed", signal = stopped.unwrap_or("none"), "The worker has stopped");
@@ -59,35 +75,51 @@ fn read(args: &Args) -> Result<(WorkerConfig, Vec<ConnectorFile>)> {
     for file in files {
         connectors.push(read_connector(file, &variables)?);
     }
-    if connectors.is_empty() {
-        return Err(Error::config("no connector file is given; a worker without connectors has nothing to do"));
-    }
     Ok((WorkerConfig::parse(&first.display().to_string(), &values)?, connectors))
 }
 
-/// Waits for the end of all tasks or for a signal; a second signal ends the process at once.
-async fn until_done_or_signalled(worker: &Worker) -> Result<Option<&'static str>> {
-    let listen = |kind| signal(kind).map_err(|e| Error::fatal("can't listen for signals").with_source(e));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    let mut tick = tokio::time::interval(Duration::from_millis(100));
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => return Ok(Some(stop_next_time(interrupt, terminate, "SIGINT"))),
-            _ = terminate.recv() => return Ok(Some(stop_next_time(interrupt, terminate, "SIGTERM"))),
-            _ = tick.tick() => if worker.is_done() { return Ok(None) },
-        }
-    }
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-fn stop_next_time(mut interrupt: Signal, mut terminate: Signal, name: &'static str) -> &'static str {
-    tracing::info!(target: "lakefeed", signal = name, "Publishing what is held; a second signal ends at once");
-    // Ends with the runtime when the worker has stopped.
-    drop(tokio::spawn(async move {
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(|e| Error::fatal("can't listen for signals").with_source(e));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
         }
-        std::process::exit(130);
-    }));
-    name
+    }
+
+    /// What `work` gives, unless a signal is first.
+    async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            _ = self.next() => None,
+        }
+    }
+
+    /// Waits for the end of all tasks or for a signal; a second signal ends the process at once.
+    async fn until_done(mut self, worker: &Worker) -> Option<&'static str> {
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        let name = loop {
+            tokio::select! {
+                name = self.next() => break name,
+                _ = tick.tick() => if worker.is_done() { return None },
+            }
+        };
+        tracing::info!(target: "lakefeed", signal = name, "Publishing what is held; a second signal ends at once");
+        // Ends with the runtime when the worker has stopped.
+        drop(tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(130);
+        }));
+        Some(name)
+    }
 }

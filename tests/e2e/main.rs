@@ -10,6 +10,7 @@ mod motor;
 mod outage;
 mod pipeline;
 mod processor;
+mod rest;
 mod scene;
 mod sink;
 mod topics;

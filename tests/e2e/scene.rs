@@ -122,7 +122,8 @@ impl Scene {
             format!("{name}.worker.properties"),
             format!(
                 "bootstrap.servers={}\noffset.storage.file.filename={home}/{name}.offsets\nstate.dir={home}/{name}.state\n\
-                 offset.flush.interval.ms=200\ntask.shutdown.graceful.timeout.ms=5000\nconsumer.topic.metadata.refresh.interval.ms=1000\n{worker_keys}",
+                 offset.flush.interval.ms=200\ntask.shutdown.graceful.timeout.ms=5000\nconsumer.topic.metadata.refresh.interval.ms=1000\n\
+                 listeners=http://127.0.0.1:0\n{worker_keys}",
                 kafka().bootstrap
             ),
         );

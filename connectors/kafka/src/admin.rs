@@ -12,16 +12,18 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::ClientSettings;
 use crate::error::{of_code, wrap};
 
-/// Whether the brokers answer; the error says what to check.
+/// Whether the brokers answer; the id of their cluster, if they have one. The error says what to check.
 ///
 /// # Errors
 /// `Retry`: they don't, within `timeout`.
-pub fn probe(settings: &ClientSettings, timeout: Duration) -> Result<()> {
+pub fn probe(settings: &ClientSettings, timeout: Duration) -> Result<Option<String>> {
     let client = client(settings)?;
-    client.fetch_metadata(None, timeout).map(|_| ()).map_err(|e| unreachable(settings, timeout, e))
+    client.fetch_metadata(None, timeout).map_err(|e| unreachable(settings, timeout, e))?;
+    // It came with the metadata.
+    Ok(client.client().fetch_cluster_id(Duration::from_millis(100)))
 }
 
-fn unreachable(settings: &ClientSettings, timeout: Duration, cause: KafkaError) -> Error {
+pub(crate) fn unreachable(settings: &ClientSettings, timeout: Duration, cause: KafkaError) -> Error {
     wrap(
         format!(
             "no answer from Kafka at {} within {} s; check bootstrap.servers, that a broker listens there, and security.protocol",
@@ -33,7 +35,7 @@ fn unreachable(settings: &ClientSettings, timeout: Duration, cause: KafkaError) 
 }
 
 /// A client for questions. A consumer: asking it for a topic never makes the topic.
-fn client(settings: &ClientSettings) -> Result<BaseConsumer> {
+pub(crate) fn client(settings: &ClientSettings) -> Result<BaseConsumer> {
     let failed = |e| wrap(format!("can't connect to Kafka at {}", settings.bootstrap()), e);
     settings.clone().set("allow.auto.create.topics", "false").native().create().map_err(failed)
 }
@@ -81,15 +83,17 @@ fn create(settings: &ClientSettings, topic: &str, wanted: Option<i32>, configs: 
     let new = NewTopic::new(topic, wanted.unwrap_or(-1), TopicReplication::Fixed(-1));
     let new = configs.iter().fold(new, |new, (key, value)| new.set(key, value));
     let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|e| Error::fatal("can't start the runtime of the admin client").with_source(e))?;
-    let results = runtime.block_on(admin.create_topics([&new], &options)).map_err(failed)?;
+    let results = admin_runtime()?.block_on(admin.create_topics([&new], &options)).map_err(failed)?;
     match results.into_iter().next() {
         None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => Ok(()),
         Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
     }
+}
+
+/// What the futures of an admin client run on.
+pub(crate) fn admin_runtime() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    built.map_err(|e| Error::fatal("can't start the runtime of the admin client").with_source(e))
 }
 
 /// How many partitions these topics have together, as far as they exist. A name that begins with `^` is a pattern, and counts as none.

@@ -4,7 +4,7 @@
 //!   batches.
 //! * [`RangeReader`]: reads a part of one partition, outside of any group.
 //! * [`Producer`]: idempotent or transactional; takes an [`Output`](lakefeed_core::Output).
-//! * [`ensure_topic`], [`log_ends`], [`committed`]: administration.
+//! * [`ensure_topic`], [`log_ends`], [`committed`]: administration; [`group_offsets`] and its neighbours: what an operator sets.
 //!
 //! Everything here blocks; a task calls it on its own thread.
 
@@ -12,12 +12,14 @@ mod admin;
 mod batch;
 mod consumer;
 mod error;
+mod groups;
 mod producer;
 mod range;
 mod settings;
 
 pub use admin::{committed, ensure_topic, log_ends, partition_count, probe};
 pub use consumer::{Consumer, Event, Start};
+pub use groups::{GroupOffset, delete_group, group_offsets, set_group_offsets};
 pub use producer::{Message, Producer};
 pub use range::RangeReader;
 pub use settings::ClientSettings;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::task::Stop;
+use crate::task::Orders;
 
 /// Waits that double from 300 ms up to a limit, as `errors.retry.delay.max.ms` has it in Kafka Connect.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ impl Backoff {
 }
 
 /// Sleeps, but wakes up soon when the task is to stop.
-pub(crate) fn sleep(duration: Duration, stop: &Stop) {
+pub(crate) fn sleep(duration: Duration, orders: &Orders) {
     let deadline = Instant::now() + duration;
-    while !stop.is_set() {
+    while !orders.stopped() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return;

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, Plugin, PluginKind, Result, nearest};
 use lakefeed_formats::{DecoderOptions, SchemaConflict, Shape, parse_declared, transforms};
+use lakefeed_kafka::ClientSettings;
 
 use crate::files::ConnectorFile;
+use crate::worker_config::WorkerConfig;
 
 const COMMON: &[Key] = &[
     Key::new("name", KeyKind::String, "The connector's name; sinks and processors read as the group connect-NAME.")
         .required()
+        .validator(printable_name)
         .group("Connector"),
     Key::new("connector.class", KeyKind::Class, "What it is; `lakefeed plugins` lists the classes.").required().group("Connector"),
     Key::new("tasks.max", KeyKind::Int, "The most tasks that share the work.")
@@ -109,6 +112,11 @@ fn at_least_one(value: &str) -> Result<(), String> {
     if value.parse::<i32>().is_ok_and(|n| n >= 1) { Ok(()) } else { Err("expected at least 1".into()) }
 }
 
+fn printable_name(value: &str) -> Result<(), String> {
+    let control = value.chars().any(char::is_control);
+    if control { Err("expected a text without control characters".into()) } else { Ok(()) }
+}
+
 fn declared(value: &str) -> Result<(), String> {
     parse_declared(value).map(|_| ())
 }
@@ -139,6 +147,11 @@ pub struct Connector {
 impl Connector {
     pub(crate) fn tasks(&self) -> u32 {
         self.config.int("tasks.max").and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
+    }
+
+    /// The settings of its consumers. The group is, as in Kafka Connect, `connect-NAME`, unless the connector overrides it.
+    pub(crate) fn group_settings(&self, worker: &WorkerConfig) -> ClientSettings {
+        worker.client("consumer", &self.config).or("group.id", &format!("connect-{}", self.name))
     }
 
     /// What the consumer subscribes to.

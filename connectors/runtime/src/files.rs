@@ -11,14 +11,62 @@ use serde_json::Value;
 pub struct ConnectorFile {
     /// The file.
     pub path: PathBuf,
+    /// Keys and values as they were written: a variable stands for what may be a secret.
+    pub raw: BTreeMap<String, String>,
     /// Keys and values, variables replaced.
     pub values: BTreeMap<String, String>,
+    /// What it is to do at first.
+    pub initial_state: TargetState,
 }
 
 impl ConnectorFile {
+    /// The configuration of a connector that did not come in a file; `origin` names where from, for messages.
+    ///
+    /// # Errors
+    /// `Config`: a variable has no value.
+    pub fn new(origin: &str, raw: BTreeMap<String, String>) -> Result<Self> {
+        let path = PathBuf::from(origin);
+        let values = substitute(raw.clone(), &path, &Variables::default())?;
+        Ok(Self { path, raw, values, initial_state: TargetState::Running })
+    }
+
     /// `name`, or the file's name while it has none.
     pub fn name(&self) -> String {
         self.values.get("name").cloned().unwrap_or_else(|| self.path.display().to_string())
+    }
+}
+
+/// What a connector is to do, as Kafka Connect names it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TargetState {
+    /// Run.
+    #[default]
+    Running,
+    /// Read nothing, but stay in the group.
+    Paused,
+    /// Have no tasks.
+    Stopped,
+}
+
+impl TargetState {
+    /// Reads a name in any case.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let states = [Self::Running, Self::Paused, Self::Stopped];
+        states.into_iter().find(|state| state.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
+            format!("initial_state = '{}': expected one of RUNNING, PAUSED, STOPPED", lakefeed_core::shorten(name.as_bytes()))
+        })
+    }
+
+    /// The name in Kafka Connect's REST answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
+            Self::Stopped => "STOPPED",
+        }
     }
 }
 
@@ -47,13 +95,20 @@ impl Variables {
 pub fn read_connector(path: &Path, variables: &Variables) -> Result<ConnectorFile> {
     let text = read(path)?;
     let fault = |what: String| Error::config(format!("{}: {what}", path.display()));
-    let values = match serde_json::from_slice::<Value>(&text) {
-        Ok(Value::Object(object)) => from_json(object).map_err(fault)?,
+    let mut initial_state = TargetState::Running;
+    let raw = match serde_json::from_slice::<Value>(&text) {
+        Ok(Value::Object(object)) => {
+            if let Some(state) = object.get("initial_state").filter(|_| object.contains_key("config")) {
+                initial_state = TargetState::parse(state.as_str().unwrap_or_default()).map_err(&fault)?;
+            }
+            from_json(object).map_err(fault)?
+        }
         Ok(_) => return Err(fault("expected a JSON object or Java properties".into())),
         Err(error) if text.trim_ascii_start().starts_with(b"{") => return Err(fault("not valid JSON".into()).with_source(error)),
         Err(_) => properties(&text, path)?,
     };
-    Ok(ConnectorFile { path: path.to_owned(), values: substitute(values, path, variables)? })
+    let values = substitute(raw.clone(), path, variables)?;
+    Ok(ConnectorFile { path: path.to_owned(), raw, values, initial_state })
 }
 
 /// Reads a worker file: Java properties.

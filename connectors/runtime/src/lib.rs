@@ -2,12 +2,16 @@
 //! rows that can't be used to the dead letters.
 //!
 //! A task is one thread. It reads its partitions in batches, calls the plugin, and talks to Kafka; what a plugin does in the background
-//! (uploads) runs on the tokio runtime that the caller entered. [`Worker`] owns all threads and joins them.
+//! (uploads) runs on the tokio runtime that the caller entered. [`Worker`] owns all connectors and threads: its methods make, change, pause,
+//! stop and delete connectors by name while it runs, and it joins the threads.
 
+mod active_topics;
 mod backoff;
 mod connector;
+mod connector_offsets;
 mod dead_letters;
 mod files;
+mod herder;
 mod layout_mark;
 mod offsets;
 mod processor_task;
@@ -16,11 +20,15 @@ mod source_task;
 mod state;
 mod stats;
 mod task;
+mod task_thread;
 mod worker;
 mod worker_config;
 
 pub use connector::{Connector, check, definition};
-pub use files::{ConnectorFile, Variables, read_connector, read_worker};
+pub use connector_offsets::ConnectorOffset;
+pub use files::{ConnectorFile, TargetState, Variables, read_connector, read_worker};
+pub use herder::{ConnectorInfo, ConnectorStatus, Refusal, Restart, TaskStatus};
 pub use stats::{Snapshot, TaskState, TaskStats};
-pub use worker::{Task, Worker};
+pub use task_thread::Task;
+pub use worker::Worker;
 pub use worker_config::{WorkerConfig, worker_definition};

@@ -32,12 +32,32 @@ impl OffsetFile {
 
     /// Stores positions and waits until they are on disk.
     pub(crate) fn store(&self, connector: &str, positions: &[Position]) -> Result<()> {
+        self.change(|connectors| {
+            let partitions = connectors.entry(connector.to_owned()).or_default();
+            partitions.extend(positions.iter().map(|p| (p.partition.clone(), p.offset.clone())));
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Connectors)) -> Result<()> {
         // Held while the file is written, so that files appear in the order of the changes. Poisoned it still holds whole entries.
         let mut connectors = self.connectors.lock().unwrap_or_else(|e| e.into_inner());
-        let partitions = connectors.entry(connector.to_owned()).or_default();
-        partitions.extend(positions.iter().map(|p| (p.partition.clone(), p.offset.clone())));
+        change(&mut connectors);
         let written = serde_json::to_vec_pretty(&*connectors).map_err(std::io::Error::from).and_then(|text| replace(&self.path, &text));
         written.map_err(|e| Error::retry(format!("can't write the source offsets to {}", self.path.display())).with_source(e))
+    }
+
+    /// The positions of one connector, for people.
+    pub(crate) fn list(&self, connector: &str) -> Vec<Position> {
+        let connectors = self.connectors.lock().unwrap_or_else(|e| e.into_inner());
+        let positions = connectors.get(connector).into_iter().flatten();
+        positions.map(|(partition, offset)| Position { partition: partition.clone(), offset: offset.clone() }).collect()
+    }
+
+    /// Replaces all positions of one connector and waits until they are on disk.
+    pub(crate) fn replace(&self, connector: &str, positions: Vec<Position>) -> Result<()> {
+        self.change(|connectors| {
+            drop(connectors.insert(connector.to_owned(), positions.into_iter().map(|p| (p.partition, p.offset)).collect()))
+        })
     }
 
     /// The positions of one connector.

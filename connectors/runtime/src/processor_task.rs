@@ -25,9 +25,8 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs until the worker stops or something can't be mended.
-pub(crate) fn run(env: &TaskEnv, store: &StateStore, first: Box<dyn Processor>) -> Result<()> {
+pub(crate) fn run(env: &TaskEnv, store: &StateStore, mut first: Option<Box<dyn Processor>>) -> Result<()> {
     let Make::Processor(make) = env.connector.plugin.make else { return Err(wrong_kind(env)) };
-    let mut first = Some(first);
     env.run(|env| {
         let processor = first.take().map_or_else(|| make(&env.connector.config, &env.context), Ok)?;
         ProcessorTask::open(env, store, processor)?.run()
@@ -91,10 +90,10 @@ impl<'a> ProcessorTask<'a> {
 
     fn run(&mut self) -> Result<()> {
         let mut idle = true;
-        while !self.env.stop.is_set() {
+        while !self.env.orders.stopped() {
             self.serve_group(if idle { Duration::from_millis(10) } else { Duration::ZERO })?;
             self.queues.set(self.env.queue_share(&self.consumer));
-            idle = !self.read()?;
+            idle = self.env.paused() || !self.read()?;
             let due = self.open.as_ref().is_some_and(|(_, since)| idle || since.elapsed() >= COMMIT_INTERVAL);
             if due {
                 self.commit()?;
@@ -198,6 +197,7 @@ impl<'a> ProcessorTask<'a> {
 
     fn process(&mut self, records: &Records, partition: &TopicPartition) -> Result<()> {
         self.create_topics(&records.topic)?;
+        self.env.topics.used(&records.topic);
         let state =
             self.states.get_mut(partition).ok_or_else(|| Error::fatal(format!("{partition}: records came before the assignment")))?;
         self.out.clear();

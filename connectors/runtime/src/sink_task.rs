@@ -18,9 +18,8 @@ use crate::task::{BusyTime, TaskEnv, wrong_kind};
 const READ_BYTES: usize = 1 << 20;
 
 /// Runs until the worker stops or something can't be mended.
-pub(crate) fn run(env: &TaskEnv, first: Box<dyn Sink>) -> Result<()> {
+pub(crate) fn run(env: &TaskEnv, mut first: Option<Box<dyn Sink>>) -> Result<()> {
     let Make::Sink(make) = env.connector.plugin.make else { return Err(wrong_kind(env)) };
-    let mut first = Some(first);
     env.run(|env| {
         let sink = first.take().map_or_else(|| make(&env.connector.config, &env.context), Ok)?;
         SinkTask::open(env, sink)?.run()
@@ -63,10 +62,10 @@ impl<'a> SinkTask<'a> {
         let interval = self.env.worker.commit_interval();
         let mut commit_at = Instant::now() + interval;
         let mut idle = true;
-        while !self.env.stop.is_set() {
+        while !self.env.orders.stopped() {
             self.serve_group(if idle { Duration::from_millis(20) } else { Duration::ZERO })?;
             self.queues.set(self.env.queue_share(&self.consumer));
-            idle = !(self.sink.ready() && self.read()?);
+            idle = self.env.paused() || !(self.sink.ready() && self.read()?);
             let mut context = SinkContext::default();
             self.sink.poll(&mut context)?;
             self.seek(context.seeks)?;
@@ -141,6 +140,7 @@ impl<'a> SinkTask<'a> {
         }
         let Some(records) = records else { return Ok(false) };
         self.busy.mark(&self.env.stats);
+        self.env.topics.used(&records.topic);
         TaskStats::add(&self.env.stats.bytes_in, records.payload_bytes());
         let options = || Decoder::new(self.env.connector.decoder_options());
         let decoder = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(options);

@@ -13,12 +13,13 @@ use crate::offsets::OffsetFile;
 use crate::stats::TaskStats;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
+/// The wait while nothing is there, or the task is paused.
+const PAUSE: Duration = Duration::from_millis(200);
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs until the source has no more rows, the worker stops, or something can't be mended.
-pub(crate) fn run(env: &TaskEnv, offsets: &Arc<OffsetFile>, first: Box<dyn Source>) -> Result<()> {
+pub(crate) fn run(env: &TaskEnv, offsets: &Arc<OffsetFile>, mut first: Option<Box<dyn Source>>) -> Result<()> {
     let Make::Source(make) = env.connector.plugin.make else { return Err(wrong_kind(env)) };
-    let mut first = Some(first);
     env.run(|env| {
         let source = first.take().map_or_else(|| make(&env.connector.config, &env.context), Ok)?;
         SourceTask::open(env, Arc::clone(offsets), source)?.run()
@@ -48,10 +49,17 @@ impl<'a> SourceTask<'a> {
         let mut out = Output::default();
         let mut commit_at = Instant::now() + self.env.worker.commit_interval();
         loop {
+            if self.env.paused() {
+                self.commit()?;
+                sleep(PAUSE, &self.env.orders);
+                if !self.env.orders.stopped() {
+                    continue;
+                }
+            }
             out.clear();
             let polled = self.source.poll(&mut out)?;
             self.send(&mut out)?;
-            let stop = self.env.stop.is_set();
+            let stop = self.env.orders.stopped();
             if stop || polled == Polled::Done || Instant::now() >= commit_at {
                 self.commit()?;
                 commit_at = Instant::now() + self.env.worker.commit_interval();
@@ -62,7 +70,7 @@ impl<'a> SourceTask<'a> {
             if polled == Polled::Idle {
                 // What was sent becomes final before the wait, so that a finished file is known to be finished.
                 self.commit()?;
-                sleep(Duration::from_millis(200), &self.env.stop);
+                sleep(PAUSE, &self.env.orders);
             }
         }
     }
@@ -90,6 +98,9 @@ impl<'a> SourceTask<'a> {
         let mut last = "";
         for row in out.rows() {
             let topic = out.topic(row);
+            if topic != last {
+                self.env.topics.used(topic);
+            }
             if topic != last && !self.topics.contains(topic) {
                 if self.env.worker.creates_topics() {
                     ensure_topic(&self.env.admin_settings(), topic, None, &[], TOPIC_TIMEOUT)?;

@@ -1,14 +1,19 @@
 //! What a task has done so far.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// The state of a task, as Kafka Connect names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskState {
+    /// It waits for its predecessor to end.
+    Unassigned,
     /// It runs.
     Running,
     /// It waits to try again.
     Restarting,
+    /// It reads nothing until it is resumed.
+    Paused,
     /// It ended by itself: its source has no more rows, or it was told to stop.
     Stopped,
     /// It ended with an error.
@@ -19,6 +24,8 @@ pub enum TaskState {
 #[derive(Debug, Default)]
 pub struct TaskStats {
     state: AtomicU8,
+    /// The trouble behind the states `Restarting` and `Failed`.
+    trouble: Mutex<String>,
     pub(crate) records_in: AtomicU64,
     pub(crate) bytes_in: AtomicU64,
     pub(crate) rows_out: AtomicU64,
@@ -52,12 +59,27 @@ impl TaskStats {
         self.state.store(state as u8, Ordering::Release);
     }
 
+    /// Goes into a state because of trouble, which is kept for [`TaskStats::trouble`].
+    pub(crate) fn set_trouble(&self, state: TaskState, trouble: String) {
+        // Held for a copy only; poisoned it still holds a text.
+        *self.trouble.lock().unwrap_or_else(|e| e.into_inner()) = trouble;
+        self.set_state(state);
+    }
+
+    /// Why the task waits or has failed, while it does or has.
+    pub fn trouble(&self) -> Option<String> {
+        let told = matches!(self.state(), TaskState::Restarting | TaskState::Failed);
+        told.then(|| self.trouble.lock().unwrap_or_else(|e| e.into_inner()).clone())
+    }
+
     /// The state.
     pub fn state(&self) -> TaskState {
         match self.state.load(Ordering::Acquire) {
-            0 => TaskState::Running,
-            1 => TaskState::Restarting,
-            2 => TaskState::Stopped,
+            0 => TaskState::Unassigned,
+            1 => TaskState::Running,
+            2 => TaskState::Restarting,
+            3 => TaskState::Paused,
+            4 => TaskState::Stopped,
             _ => TaskState::Failed,
         }
     }

@@ -1,12 +1,13 @@
 //! What all tasks have in common.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, ErrorKind, Result, TaskContext};
 use lakefeed_kafka::{Consumer, Event, partition_count};
 
+use crate::active_topics::ActiveTopics;
 use crate::backoff::{Backoff, sleep};
 use crate::connector::Connector;
 use crate::stats::{TaskState, TaskStats};
@@ -15,17 +16,33 @@ use crate::worker_config::WorkerConfig;
 /// How long a task waits to learn how many partitions its topics have.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The wish that tasks end.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Stop(Arc<AtomicBool>);
+const RUN: u8 = 0;
+const PAUSE: u8 = 1;
+const STOP: u8 = 2;
 
-impl Stop {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Release);
+/// What a task has been told from outside; it looks between two batches.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Orders(Arc<AtomicU8>);
+
+impl Orders {
+    /// Publish and commit what is held, then end. It can't be taken back.
+    pub(crate) fn stop(&self) {
+        self.0.store(STOP, Ordering::Release);
     }
 
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Read nothing for now, but stay in the group; or go on.
+    pub(crate) fn pause(&self, paused: bool) {
+        let order = if paused { PAUSE } else { RUN };
+        // An error says that it is told to stop, which holds.
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now != STOP).then_some(order));
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.0.load(Ordering::Acquire) == STOP
+    }
+
+    fn paused(&self) -> bool {
+        self.0.load(Ordering::Acquire) == PAUSE
     }
 }
 
@@ -36,15 +53,15 @@ pub(crate) struct TaskEnv {
     pub(crate) worker: WorkerConfig,
     pub(crate) context: TaskContext,
     pub(crate) stats: Arc<TaskStats>,
-    pub(crate) stop: Stop,
+    pub(crate) orders: Orders,
+    /// The topics that the connector has used.
+    pub(crate) topics: Arc<ActiveTopics>,
 }
 
 impl TaskEnv {
-    /// The consumer group: as in Kafka Connect, `connect-NAME`, unless the connector overrides it.
     pub(crate) fn consumer_settings(&self) -> lakefeed_kafka::ClientSettings {
-        self.worker
-            .client("consumer", &self.connector.config)
-            .or("group.id", &format!("connect-{}", self.connector.name))
+        self.connector
+            .group_settings(&self.worker)
             .or("client.id", &format!("connector-consumer-{}-{}", self.connector.name, self.context.task))
     }
 
@@ -76,6 +93,17 @@ impl TaskEnv {
         self.worker.client("admin", &self.connector.config)
     }
 
+    /// Whether the task is told to read nothing for now; its state says so too.
+    pub(crate) fn paused(&self) -> bool {
+        let paused = self.orders.paused();
+        let state = if paused { TaskState::Paused } else { TaskState::Running };
+        if self.stats.state() != state {
+            self.stats.set_state(state);
+            tracing::info!(target: "lakefeed", connector = %self.connector.name, task = self.context.task, "{}", if paused { "Paused" } else { "Resumed" });
+        }
+        paused
+    }
+
     /// Serves the group; brokers that can't be asked now are asked again by the next call.
     pub(crate) fn serve_group(&self, consumer: &mut Consumer, wait: Duration) -> Result<Vec<Event>> {
         match consumer.poll(wait) {
@@ -98,7 +126,7 @@ impl TaskEnv {
                 Err(error) if error.kind() != ErrorKind::Retry => return Err(error),
                 Err(error) => error,
             };
-            if self.stop.is_set() {
+            if self.orders.stopped() {
                 return Err(error);
             }
             if started.elapsed().as_secs() > 60 {
@@ -109,9 +137,9 @@ impl TaskEnv {
                 target: "lakefeed", connector = %self.connector.name, task = self.context.task, error = %error.chain(), delay_ms = delay.as_millis() as u64,
                 "Trouble; the task starts over from its committed offsets"
             );
-            self.stats.set_state(TaskState::Restarting);
-            sleep(delay, &self.stop);
-            if self.stop.is_set() {
+            self.stats.set_trouble(TaskState::Restarting, error.chain());
+            sleep(delay, &self.orders);
+            if self.orders.stopped() {
                 return Err(error);
             }
         }

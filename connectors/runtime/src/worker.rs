@@ -1,50 +1,57 @@
-//! The worker: owns the threads of all tasks.
+//! The worker: owns the connectors and the threads of all their tasks.
 
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use lakefeed_core::{Budget, Error, Make, Plugin, Processor, Result, Sink, Source, SystemClock, TaskContext};
+use lakefeed_core::{Budget, Error, Make, Plugin, Result, SystemClock, TaskContext};
 use lakefeed_kafka::probe;
+use tokio::runtime::Handle;
 
+use crate::active_topics::ActiveTopics;
 use crate::connector::{Connector, as_error, check};
-use crate::files::ConnectorFile;
+use crate::files::{ConnectorFile, TargetState};
 use crate::offsets::OffsetFile;
 use crate::state::StateStore;
 use crate::stats::{TaskState, TaskStats};
-use crate::task::{Stop, TaskEnv};
+use crate::task::{Orders, TaskEnv};
+use crate::task_thread::{Made, Task, TaskThread};
 use crate::worker_config::WorkerConfig;
-use crate::{processor_task, sink_task, source_task};
 
 /// How long the brokers have to answer when a worker starts.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A running task, seen from outside.
-#[derive(Debug)]
-pub struct Task {
-    /// The connector's name.
-    pub connector: String,
-    /// The connector's class.
-    pub class: &'static str,
-    /// The number of the task in its connector.
-    pub task: u32,
-    /// What it has done.
-    pub stats: Arc<TaskStats>,
-    thread: Option<JoinHandle<Result<()>>>,
-    failure: Option<Error>,
-}
-
-/// Runs connectors in this process until they end or are stopped.
+/// Runs connectors in this process until they end or are stopped. What happens to them at run time is in `herder.rs`.
 #[derive(Debug)]
 pub struct Worker {
-    stop: Stop,
-    tasks: Vec<Task>,
+    pub(crate) shared: Arc<Shared>,
+    plugins: Vec<Plugin>,
+    cluster_id: Option<String>,
+    /// Somebody has made or changed connectors since the start: the worker waits for more of that.
+    pub(crate) tended: AtomicBool,
+    herd: Mutex<Herd>,
 }
 
-enum Made {
-    Source(Box<dyn Source>, Arc<OffsetFile>),
-    Processor(Box<dyn Processor>, StateStore),
-    Sink(Box<dyn Sink>),
+/// The connectors by name. Locked for moments only: whoever waits for a task does so without it.
+#[derive(Debug, Default)]
+pub(crate) struct Herd {
+    pub(crate) connectors: BTreeMap<String, Entry>,
+    /// Tasks that were told to end, of connectors that are there and of others.
+    pub(crate) retired: Vec<TaskThread>,
+    /// The worker ends: nothing starts any more.
+    pub(crate) closed: bool,
+}
+
+/// A connector and its tasks.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The configuration as it was given.
+    pub(crate) raw: BTreeMap<String, String>,
+    pub(crate) connector: Connector,
+    pub(crate) target: TargetState,
+    pub(crate) tasks: Vec<TaskThread>,
+    pub(crate) topics: Arc<ActiveTopics>,
 }
 
 impl Worker {
@@ -54,62 +61,111 @@ impl Worker {
     /// `Config`: a file is wrong. `Retry`: the brokers or a store can't be reached. Nothing runs then.
     pub fn start(config: &WorkerConfig, files: &[ConnectorFile], plugins: &[Plugin]) -> Result<Self> {
         let connectors = checked(files, plugins)?;
-        probe(&config.admin(), PROBE_TIMEOUT)?;
-        let shared = Shared::open(config, &connectors)?;
+        let cluster_id = probe(&config.admin(), PROBE_TIMEOUT)?;
+        let shared = Arc::new(Shared::open(config)?);
         let mut made = Vec::new();
-        for connector in &connectors {
-            for task in 0..connector.tasks() {
-                made.push(shared.make(connector, task)?);
+        for (file, connector) in files.iter().zip(connectors) {
+            let entry = Entry::new(file, connector);
+            let mut parts = Vec::new();
+            for task in 0..entry.wanted_tasks() {
+                let env = shared.env(&entry, task);
+                let plugin = Made::new(&shared, &env)?;
+                parts.push((env, plugin));
             }
+            made.push((entry, parts));
         }
-        let mut worker = Self { stop: shared.stop.clone(), tasks: Vec::new() };
-        for (env, plugin) in made {
-            // An error here drops the worker, which stops and joins the tasks that run already.
-            worker.tasks.push(spawn(env, plugin)?);
+        let tended = AtomicBool::new(files.is_empty());
+        let worker = Self { shared, plugins: plugins.to_vec(), cluster_id, tended, herd: Mutex::default() };
+        for (mut entry, parts) in made {
+            for (env, plugin) in parts {
+                // An error here drops the worker, which stops and joins the tasks that run already.
+                entry.tasks.push(TaskThread::spawn(&worker.shared, env, Some(plugin), Vec::new())?);
+            }
+            worker.herd().connectors.insert(entry.connector.name.clone(), entry);
         }
         Ok(worker)
     }
 
-    /// The tasks.
-    pub fn tasks(&self) -> &[Task] {
-        &self.tasks
+    /// The plugins that it knows.
+    pub fn plugins(&self) -> &[Plugin] {
+        &self.plugins
     }
 
-    /// Asks all tasks to publish what they hold and to end.
+    /// What the worker's file says.
+    pub fn config(&self) -> &WorkerConfig {
+        &self.shared.config
+    }
+
+    /// The id of the Kafka cluster, if it has one.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
+    }
+
+    /// The tasks as they are now.
+    pub fn tasks(&self) -> Vec<Task> {
+        let herd = self.herd();
+        herd.connectors.values().flat_map(|entry| &entry.tasks).map(|thread| thread.task.clone()).collect()
+    }
+
+    /// Asks all tasks to publish what they hold and to end. No connector starts from now on.
     pub fn stop(&self) {
-        self.stop.set();
+        let mut herd = self.herd();
+        herd.closed = true;
+        for thread in herd.connectors.values().flat_map(|entry| &entry.tasks) {
+            thread.orders.stop();
+        }
     }
 
-    /// Whether every task has ended by itself.
+    /// Whether every task has ended by itself and nobody tends the worker: its connectors are those of the files that it was started with.
     pub fn is_done(&self) -> bool {
-        self.tasks.iter().all(|t| matches!(t.stats.state(), TaskState::Stopped | TaskState::Failed))
+        let ended = |task: &Task| matches!(task.stats.state(), TaskState::Stopped | TaskState::Failed);
+        let tasks = self.tasks();
+        !self.tended.load(Ordering::Acquire) && !tasks.is_empty() && tasks.iter().all(ended)
     }
 
     /// Waits for all tasks.
     ///
     /// # Errors
     /// The first failure. The others have been logged.
-    pub fn join(mut self) -> Result<()> {
-        self.join_all();
-        self.tasks.iter_mut().find_map(|t| t.failure.take()).map_or(Ok(()), Err)
+    pub fn join(&self) -> Result<()> {
+        let (current, retired) = {
+            let mut herd = self.herd();
+            let current: Vec<_> = herd.connectors.values_mut().flat_map(|entry| entry.tasks.drain(..)).collect();
+            (current, std::mem::take(&mut herd.retired))
+        };
+        let mut failure = None;
+        for thread in current {
+            failure = failure.or(thread.join().err());
+        }
+        for thread in retired {
+            // Logged when it happened; its connector has been changed or deleted since.
+            let _ = thread.join();
+        }
+        failure.map_or(Ok(()), Err)
     }
 
-    fn join_all(&mut self) {
-        for task in &mut self.tasks {
-            let Some(thread) = task.thread.take() else { continue };
-            task.failure = match thread.join() {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error),
-                Err(_) => Some(Error::fatal(format!("{}-{}: the task's thread panicked", task.connector, task.task))),
-            };
-        }
+    pub(crate) fn herd(&self) -> MutexGuard<'_, Herd> {
+        // Poisoned it still holds whole entries: each change is one assignment.
+        self.herd.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.stop.set();
-        self.join_all();
+        self.stop();
+        // Its failures have been logged.
+        let _ = self.join();
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(file: &ConnectorFile, connector: Connector) -> Self {
+        Self { raw: file.raw.clone(), connector, target: file.initial_state, tasks: Vec::new(), topics: Arc::default() }
+    }
+
+    /// How many tasks it has when it has come to its target state.
+    pub(crate) fn wanted_tasks(&self) -> u32 {
+        if self.target == TargetState::Stopped { 0 } else { self.connector.tasks() }
     }
 }
 
@@ -126,82 +182,79 @@ fn checked(files: &[ConnectorFile], plugins: &[Plugin]) -> Result<Vec<Connector>
 }
 
 /// What the tasks of a worker share.
-struct Shared {
-    config: WorkerConfig,
-    stop: Stop,
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: WorkerConfig,
+    /// Where plugins do their background work.
+    pub(crate) runtime: Handle,
     budget: Arc<Budget>,
     incarnation: String,
-    offsets: Arc<OffsetFile>,
-    state: Option<StateStore>,
+    /// The number of the next task that is made: no two have the same.
+    serial: AtomicU64,
+    pub(crate) offsets: Arc<OffsetFile>,
+    state: Mutex<Option<StateStore>>,
 }
 
 impl Shared {
-    fn open(config: &WorkerConfig, connectors: &[Connector]) -> Result<Self> {
-        let keeps_state = connectors.iter().any(|c| matches!(c.plugin.make, Make::Processor(_)));
+    fn open(config: &WorkerConfig) -> Result<Self> {
         Ok(Self {
             config: config.clone(),
-            stop: Stop::default(),
+            runtime: Handle::current(),
             budget: Budget::new(config.memory_budget()),
             incarnation: incarnation(),
+            serial: AtomicU64::new(0),
             offsets: OffsetFile::open(&config.offset_file())?,
-            state: if keeps_state { Some(StateStore::open(&config.state_dir())?) } else { None },
+            state: Mutex::default(),
         })
     }
 
-    fn make(&self, connector: &Connector, task: u32) -> Result<(TaskEnv, Made)> {
+    /// The state of processors, opened by the first that needs it.
+    pub(crate) fn state(&self) -> Result<StateStore> {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(store) = &*state {
+            return Ok(store.clone());
+        }
+        let store = StateStore::open(&self.config.state_dir())?;
+        Ok(state.insert(store).clone())
+    }
+
+    /// What a new task of a connector runs with.
+    pub(crate) fn env(&self, entry: &Entry, task: u32) -> TaskEnv {
+        let orders = Orders::default();
+        orders.pause(entry.target == TargetState::Paused);
         let context = TaskContext {
-            connector: connector.name.clone(),
+            connector: entry.connector.name.clone(),
             task,
-            tasks: connector.tasks(),
+            tasks: entry.connector.tasks(),
             clock: Arc::new(SystemClock),
             budget: Arc::clone(&self.budget),
-            incarnation: format!("{}-{task}", self.incarnation),
-            offsets: self.offsets.of(&connector.name),
+            incarnation: format!("{}-{}", self.incarnation, self.serial.fetch_add(1, Ordering::Relaxed)),
+            offsets: self.offsets.of(&entry.connector.name),
         };
-        let env = TaskEnv {
-            connector: connector.clone(),
+        TaskEnv {
+            connector: entry.connector.clone(),
             worker: self.config.clone(),
             context,
             stats: Arc::new(TaskStats::default()),
-            stop: self.stop.clone(),
-        };
-        let made = match (connector.plugin.make, &self.state) {
-            (Make::Source(make), _) => Made::Source(make(&connector.config, &env.context)?, Arc::clone(&self.offsets)),
-            (Make::Processor(make), Some(state)) => Made::Processor(make(&connector.config, &env.context)?, state.clone()),
-            (Make::Processor(_), None) => return Err(Error::fatal("a processor without a state store")),
-            (Make::Sink(make), _) => Made::Sink(make(&connector.config, &env.context)?),
-        };
-        Ok((env, made))
+            orders,
+            topics: Arc::clone(&entry.topics),
+        }
     }
 }
 
-fn spawn(env: TaskEnv, made: Made) -> Result<Task> {
-    let mut task = Task {
-        connector: env.connector.name.clone(),
-        class: env.connector.plugin.class,
-        task: env.context.task,
-        stats: Arc::clone(&env.stats),
-        thread: None,
-        failure: None,
-    };
-    let runtime = tokio::runtime::Handle::current();
-    let body = move || {
-        let _entered = runtime.enter();
-        let result = match made {
-            Made::Source(source, offsets) => source_task::run(&env, &offsets, source),
-            Made::Processor(processor, state) => processor_task::run(&env, &state, processor),
-            Made::Sink(sink) => sink_task::run(&env, sink),
-        };
-        if let Err(error) = &result {
-            tracing::error!(target: "lakefeed", connector = %env.connector.name, task = env.context.task, error = %error.chain(), "The task has failed");
-        }
-        env.stats.set_state(if result.is_ok() { TaskState::Stopped } else { TaskState::Failed });
-        result
-    };
-    let name = format!("{}-{}", task.connector, task.task);
-    let thread = std::thread::Builder::new().name(name).spawn(body).map_err(|e| Error::fatal("can't start a thread").with_source(e))?;
-    task.thread = Some(thread);
-    Ok(task)
+impl Made {
+    /// Makes the plugin's part of a task, which reaches out for what it needs.
+    fn new(shared: &Shared, env: &TaskEnv) -> Result<Self> {
+        let (config, context) = (&env.connector.config, &env.context);
+        Ok(match env.connector.plugin.make {
+            Make::Source(make) => Self::Source(make(config, context)?),
+            Make::Processor(make) => {
+                shared.state()?;
+                Self::Processor(make(config, context)?)
+            }
+            Make::Sink(make) => Self::Sink(make(config, context)?),
+        })
+    }
 }
 
 /// Text that no other process has, now or later: random bits of the standard library's hash keys and the process id.

@@ -7,6 +7,9 @@ use std::time::Duration;
 use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, Result};
 use lakefeed_kafka::ClientSettings;
 
+/// Where REST calls are answered unless told otherwise: on this machine only.
+const DEFAULT_LISTENER: &str = "http://127.0.0.1:8083";
+
 const KEYS: &[Key] = &[
     Key::new("bootstrap.servers", KeyKind::List, "The brokers to start from, host:port with commas.")
         .default("localhost:9092")
@@ -55,7 +58,26 @@ const KEYS: &[Key] = &[
     Key::new("topic.creation.enable", KeyKind::Boolean, "Whether output topics that do not exist are made.")
         .default("true")
         .group("Worker"),
-    Key::new("listeners", KeyKind::List, "Accepted as in Kafka Connect; this version answers no REST calls.")
+    Key::new(
+        "listeners",
+        KeyKind::List,
+        "Where REST calls are answered, http://HOST:PORT with commas; without HOST on every interface, port 0 is a free one.",
+    )
+    .default(DEFAULT_LISTENER)
+    .validator(listeners_are_http)
+    .group("REST"),
+    Key::new("rest.advertised.host.name", KeyKind::String, "The host of worker_id in status answers; unset, that of the first listener.")
+        .importance(Importance::Low)
+        .group("REST"),
+    Key::new("rest.advertised.port", KeyKind::Int, "The port of worker_id in status answers; unset, that of the first listener.")
+        .importance(Importance::Low)
+        .group("REST"),
+    Key::new("topic.tracking.enable", KeyKind::Boolean, "Whether the topics that a connector uses are shown.")
+        .default("true")
+        .importance(Importance::Low)
+        .group("REST"),
+    Key::new("topic.tracking.allow.reset", KeyKind::Boolean, "Whether the topics that are shown can be reset.")
+        .default("true")
         .importance(Importance::Low)
         .group("REST"),
     Key::new("plugin.path", KeyKind::List, "Accepted as in Kafka Connect; all plugins are in the binary.")
@@ -85,6 +107,19 @@ const PREFIXES: &[(&str, &str)] = &[
     ("sasl.", "A setting of all clients, under Kafka's name."),
     ("ssl.", "A setting of all clients, under Kafka's name."),
 ];
+
+fn listeners_are_http(value: &str) -> Result<(), String> {
+    value.split(',').map(str::trim).filter(|v| !v.is_empty()).try_for_each(|listener| listener_address(listener).map(|_| ()))
+}
+
+/// Host (empty: every interface) and port of a listener.
+fn listener_address(listener: &str) -> Result<(String, u16), String> {
+    let expected = || format!("expected http://HOST:PORT, found '{listener}' (https is not supported in this version)");
+    let rest = listener.strip_prefix("http://").or_else(|| listener.strip_prefix("HTTP://")).ok_or_else(expected)?;
+    let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(expected)?;
+    let port = port.parse().map_err(|_| expected())?;
+    Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
+}
 
 /// The keys of a worker file.
 pub fn worker_definition() -> ConfigDef {
@@ -126,6 +161,28 @@ impl WorkerConfig {
     pub fn admin(&self) -> ClientSettings {
         let none = ConfigDef::new().parse(&BTreeMap::new());
         none.map_or_else(|_| ClientSettings::new(self.config.text("bootstrap.servers")), |none| self.client("admin", &none))
+    }
+
+    /// Host (empty: every interface) and port of each listener.
+    pub fn listeners(&self) -> Vec<(String, u16)> {
+        // Checked by the key's validator.
+        self.config.list("listeners").into_iter().filter_map(|listener| listener_address(listener).ok()).collect()
+    }
+
+    /// Whether the listeners are those of the default.
+    pub fn listens_by_default(&self) -> bool {
+        self.config.text("listeners") == DEFAULT_LISTENER
+    }
+
+    /// Host and port that others are told, where they are set.
+    pub fn advertised(&self) -> (Option<&str>, Option<u16>) {
+        let port = self.config.int("rest.advertised.port").and_then(|n| u16::try_from(n).ok());
+        (self.config.get("rest.advertised.host.name"), port)
+    }
+
+    /// Whether the topics of connectors are shown, and whether they can be reset.
+    pub fn topic_tracking(&self) -> (bool, bool) {
+        (self.config.bool("topic.tracking.enable"), self.config.bool("topic.tracking.allow.reset"))
     }
 
     pub(crate) fn offset_file(&self) -> PathBuf {

@@ -1,0 +1,253 @@
+//! `/connectors`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use lakefeed_core::PluginKind;
+use lakefeed_runtime::{ConnectorFile, ConnectorInfo, ConnectorStatus, Refusal, Restart, TargetState, TaskState, TaskStatus};
+use serde_json::{Map, Value, json};
+
+use crate::answer::{Answer, Fault, flat, object, texts};
+use crate::{App, CONNECT_VERSION, Shared, text, validate};
+
+type Done = Result<Answer, Fault>;
+type Pairs = Query<Vec<(String, String)>>;
+
+pub(crate) async fn list(State(app): Shared, Query(query): Pairs) -> Answer {
+    let names = app.worker.connectors();
+    let expand: Vec<&str> = query.iter().filter(|(key, _)| key == "expand").map(|(_, value)| value.as_str()).collect();
+    if expand.is_empty() {
+        return Answer::ok(Value::Array(names.into_iter().map(text).collect()));
+    }
+    let mut all = Map::new();
+    for name in names {
+        // One that goes away meanwhile is left out.
+        let (Some(info), Some(status)) = (app.worker.info(&name), app.worker.status(&name)) else { continue };
+        let mut expanded = Map::new();
+        if expand.contains(&"status") {
+            expanded.insert("status".into(), status_json(&app, &status, &[]));
+        }
+        if expand.contains(&"info") {
+            expanded.insert("info".into(), info_json(&info));
+        }
+        all.insert(name, Value::Object(expanded));
+    }
+    Answer::ok(Value::Object(all))
+}
+
+pub(crate) async fn create(State(app): Shared, headers: HeaderMap, body: Body) -> Done {
+    let mut request = object(&headers, body).await?;
+    let name = match request.remove("name") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(name)) => name.trim().to_owned(),
+        Some(_) => return Err(Fault::bad("\"name\" is not a text")),
+    };
+    let config = match request.remove("config") {
+        Some(Value::Object(config)) => texts(config)?,
+        None | Some(Value::Null) => BTreeMap::new(),
+        Some(_) => return Err(Fault::bad("\"config\" is not a JSON object")),
+    };
+    let initial_state = match request.remove("initial_state") {
+        None | Some(Value::Null) => TargetState::Running,
+        Some(state) => TargetState::parse(state.as_str().unwrap_or_default()).map_err(Fault::bad)?,
+    };
+    let mut file = connector(&app, &name, config)?;
+    file.initial_state = initial_state;
+    let info = app.worker.create(&file).map_err(|refusal| refused(&app, refusal, &file))?;
+    Ok(Answer::created(&name, info_json(&info)))
+}
+
+pub(crate) async fn info(State(app): Shared, Path(name): Path<String>) -> Done {
+    known(&app, &name).map(|info| Answer::ok(info_json(&info)))
+}
+
+pub(crate) async fn config(State(app): Shared, Path(name): Path<String>) -> Done {
+    known(&app, &name).map(|info| Answer::ok(json!(info.config)))
+}
+
+pub(crate) async fn put(State(app): Shared, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Done {
+    let config = texts(object(&headers, body).await?)?;
+    apply(&app, &name, config)
+}
+
+pub(crate) async fn patch(State(app): Shared, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Done {
+    let changes = flat(object(&headers, body).await?)?;
+    let mut config = known(&app, &name)?.config;
+    for (key, value) in changes {
+        match value {
+            Some(value) => config.insert(key, value),
+            None => config.remove(&key),
+        };
+    }
+    apply(&app, &name, config)
+}
+
+fn apply(app: &App, name: &str, config: BTreeMap<String, String>) -> Done {
+    let file = connector(app, name, config)?;
+    let (new, info) = app.worker.put(&file).map_err(|refusal| refused(app, refusal, &file))?;
+    let body = info_json(&info);
+    Ok(if new { Answer::created(name, body) } else { Answer::ok(body) })
+}
+
+/// The configuration of a connector that is called `name`.
+fn connector(app: &App, name: &str, mut config: BTreeMap<String, String>) -> Result<ConnectorFile, Fault> {
+    match config.get("name") {
+        Some(included) if included != name => {
+            let message = format!("Connector name configuration ({included}) doesn't match connector name in the URL ({name})");
+            return Err(Fault::bad(message));
+        }
+        Some(_) => {}
+        None => drop(config.insert("name".into(), name.to_owned())),
+    }
+    validate::named(&config)?;
+    validate::file(app, config)
+}
+
+fn refused(app: &App, refusal: Refusal, file: &ConnectorFile) -> Fault {
+    match refusal {
+        Refusal::Invalid(errors) => validate::fault(app, file, &errors),
+        other => Fault::of(other, &file.name()),
+    }
+}
+
+pub(crate) async fn delete(State(app): Shared, Path(name): Path<String>) -> Done {
+    app.worker.delete(&name).map_err(|refusal| Fault::of(refusal, &name))?;
+    Ok(Answer::no_content())
+}
+
+pub(crate) async fn status(State(app): Shared, Path(name): Path<String>) -> Done {
+    let status = app.worker.status(&name).ok_or_else(|| no_status(&name))?;
+    Ok(Answer::ok(status_json(&app, &status, &[])))
+}
+
+fn no_status(name: &str) -> Fault {
+    Fault::new(404, format!("No status found for connector {name}"))
+}
+
+pub(crate) async fn pause(State(app): Shared, Path(name): Path<String>) -> Done {
+    target(&app, &name, TargetState::Paused)?;
+    Ok(Answer::accepted(None))
+}
+
+pub(crate) async fn resume(State(app): Shared, Path(name): Path<String>) -> Done {
+    target(&app, &name, TargetState::Running)?;
+    Ok(Answer::accepted(None))
+}
+
+pub(crate) async fn stop(State(app): Shared, Path(name): Path<String>) -> Done {
+    target(&app, &name, TargetState::Stopped)?;
+    Ok(Answer::no_content())
+}
+
+fn target(app: &App, name: &str, target: TargetState) -> Result<(), Fault> {
+    app.worker.set_target(name, target).map_err(|refusal| match refusal {
+        Refusal::Unknown => Fault::new(404, format!("Unknown connector {name}")),
+        other => Fault::of(other, name),
+    })
+}
+
+pub(crate) async fn restart(State(app): Shared, Path(name): Path<String>, Query(query): Pairs) -> Done {
+    let says = |flag: &str| query.iter().any(|(key, value)| key == flag && value.eq_ignore_ascii_case("true"));
+    let (tasks, failed) = (says("includeTasks"), says("onlyFailed"));
+    if !tasks {
+        // A connector has no part beside its tasks that could be restarted.
+        let status = app.worker.status(&name).ok_or_else(|| Fault::not_found(&name))?;
+        return Ok(if failed { Answer::accepted(Some(status_json(&app, &status, &[]))) } else { Answer::no_content() });
+    }
+    let which = if failed { Restart::Failed } else { Restart::All };
+    let restarted = app.worker.restart(&name, which).map_err(|refusal| Fault::of(refusal, &name))?;
+    let status = app.worker.status(&name).ok_or_else(|| no_status(&name))?;
+    let mut body = status_json(&app, &status, &restarted);
+    if !failed {
+        body["connector"]["state"] = text("RESTARTING");
+    }
+    Ok(Answer::accepted(Some(body)))
+}
+
+pub(crate) async fn tasks(State(app): Shared, Path(name): Path<String>) -> Done {
+    let info = known(&app, &name)?;
+    let mut config = info.config.clone();
+    config.insert("task.class".into(), info.class.replace("Connector", "Task"));
+    let task = |task| json!({"id": {"connector": name, "task": task}, "config": config});
+    Ok(Answer::ok(Value::Array((0..info.tasks).map(task).collect())))
+}
+
+pub(crate) async fn task_status(State(app): Shared, Path((name, task)): Path<(String, String)>) -> Done {
+    let status = app.worker.status(&name);
+    let found = status.iter().flat_map(|s| &s.tasks).find(|t| task.parse() == Ok(t.task));
+    let found = found.ok_or_else(|| Fault::new(404, format!("No status found for task {name}-{task}")))?;
+    Ok(Answer::ok(task_json(&app, found, &[])))
+}
+
+pub(crate) async fn restart_task(State(app): Shared, Path((name, task)): Path<(String, String)>) -> Done {
+    let unknown = || Fault::new(404, format!("Task {name}-{task} not found"));
+    let number = task.parse().map_err(|_| unknown())?;
+    app.worker.restart(&name, Restart::One(number)).map_err(|refusal| match refusal {
+        Refusal::UnknownTask => unknown(),
+        other => Fault::of(other, &name),
+    })?;
+    Ok(Answer::no_content())
+}
+
+pub(crate) async fn topics(State(app): Shared, Path(name): Path<String>) -> Done {
+    tracking(&app)?;
+    let topics = app.worker.active_topics(&name).unwrap_or_default();
+    Ok(Answer::ok(json!({name: {"topics": topics}})))
+}
+
+pub(crate) async fn reset_topics(State(app): Shared, Path(name): Path<String>) -> Done {
+    tracking(&app)?;
+    if !app.worker.config().topic_tracking().1 {
+        return Err(Fault::new(403, "Topic tracking reset is disabled."));
+    }
+    app.worker.reset_active_topics(&name);
+    Ok(Answer::accepted(None))
+}
+
+fn tracking(app: &App) -> Result<(), Fault> {
+    if app.worker.config().topic_tracking().0 { Ok(()) } else { Err(Fault::new(403, "Topic tracking is disabled.")) }
+}
+
+fn known(app: &Arc<App>, name: &str) -> Result<ConnectorInfo, Fault> {
+    app.worker.info(name).ok_or_else(|| Fault::not_found(name))
+}
+
+/// A processor reads topics: to a client it is a sink.
+pub(crate) fn kind(kind: PluginKind) -> &'static str {
+    match kind {
+        PluginKind::Source => "source",
+        PluginKind::Processor | PluginKind::Sink => "sink",
+    }
+}
+
+fn info_json(info: &ConnectorInfo) -> Value {
+    let tasks: Vec<_> = (0..info.tasks).map(|task| json!({"connector": info.name, "task": task})).collect();
+    json!({"name": info.name, "config": info.config, "tasks": tasks, "type": kind(info.kind)})
+}
+
+/// `restarted`: the tasks that are shown as restarting.
+fn status_json(app: &App, status: &ConnectorStatus, restarted: &[u32]) -> Value {
+    let tasks: Vec<_> = status.tasks.iter().map(|task| task_json(app, task, restarted)).collect();
+    let connector = json!({"state": status.target.name(), "worker_id": app.worker_id, "version": CONNECT_VERSION});
+    json!({"name": status.name, "connector": connector, "tasks": tasks, "type": kind(status.kind)})
+}
+
+fn task_json(app: &App, task: &TaskStatus, restarted: &[u32]) -> Value {
+    let state = match task.state {
+        _ if restarted.contains(&task.task) => "RESTARTING",
+        // Kafka Connect has no name for a task whose source has come to its end: nobody runs it.
+        TaskState::Unassigned | TaskState::Stopped => "UNASSIGNED",
+        TaskState::Running => "RUNNING",
+        TaskState::Restarting => "RESTARTING",
+        TaskState::Paused => "PAUSED",
+        TaskState::Failed => "FAILED",
+    };
+    let mut body = json!({"id": task.task, "state": state, "worker_id": app.worker_id, "version": CONNECT_VERSION});
+    if let Some(trouble) = &task.trouble {
+        body["trace"] = text(trouble);
+    }
+    body
+}
