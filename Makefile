@@ -34,7 +34,7 @@ test: ## every test, on a real Kafka, a real MinIO and the real DuckDB
 	@scripts/setup.sh test
 	@tests/stack/run.sh $(CARGO) test --release --workspace --no-fail-fast
 
-chaos: ## kill, freeze and stop sinks before a store that misbehaves; every row once (KILLS=20, CHAOS_SEED to replay)
+chaos: ## kill, freeze and stop sinks before a store that misbehaves; every row once (KILLS=20, CHAOS_SEED to replay, OUTAGE_SECONDS=30)
 	@scripts/setup.sh test
 	@KILLS=$(KILLS) tests/stack/run.sh $(CARGO) test --release --test e2e -- chaos:: outage:: --nocapture --include-ignored --test-threads=1
 

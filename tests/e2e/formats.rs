@@ -214,6 +214,21 @@ fn metadata_columns_say_where_a_row_came_from() {
 }
 
 #[test]
+fn headers_become_a_column() {
+    for (name, keys, _) in [FORMATS[0], FORMATS[1]] {
+        let scene = Scene::local(name, 1);
+        let values = ["trace:a1,part:7\t{\"id\":0}", "none:\t{\"id\":1}"].map(str::to_owned);
+        scene.produce_as(&values, &["parse.headers=true"]);
+        let mut worker = scene.worker("worker", &(scene.tolerant() + keys + "metadata.columns=_headers\nrotate.idle.ms=300\n"));
+        scene.wait_for_rows(&mut worker, "the rows", 2);
+        stop(&mut worker);
+        let answer = scene
+            .sql("SELECT id, len(_headers), _headers[1].\"key\", _headers[1].\"value\", _headers[2].\"value\"::INT FROM ROWS ORDER BY id");
+        assert_eq!(answer.success().lines().skip(1).collect::<Vec<_>>(), ["0,2,trace,a1,7", "1,1,none,,"], "{name}");
+    }
+}
+
+#[test]
 fn parquet_options_are_read_by_other_readers() {
     let scene = Scene::local("options", 1);
     scene.produce(0..20_000, 10);

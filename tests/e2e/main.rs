@@ -6,6 +6,7 @@ mod dead_letters;
 mod demo;
 mod faults;
 mod formats;
+mod metrics;
 mod motor;
 mod outage;
 mod pipeline;

@@ -7,12 +7,13 @@
 //! * [`Source`], [`Processor`], [`Sink`]: the three kinds of plugin.
 //! * [`ConfigDef`]: the keys of a plugin, declared once.
 //! * [`Error`], [`ErrorKind`], [`Rejected`]: what went wrong and what happens next.
-//! * [`Budget`], [`Clock`]: bounded memory and time, handed in by the worker.
+//! * [`Budget`], [`Clock`], [`Metrics`]: bounded memory, time and what is counted, handed in by the worker.
 
 mod budget;
 mod clock;
 mod config;
 mod error;
+mod metrics;
 mod output;
 mod plugin;
 mod records;
@@ -21,6 +22,7 @@ pub use budget::{Budget, Share};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind, Validator, nearest};
 pub use error::{Error, ErrorKind, Rejected, Result, Stage, printable, shorten};
+pub use metrics::{Counter, Gauge, Labels, MetricKind, Metrics, Sample, TaskMetrics};
 pub use output::{Output, OutputRow, SourceReject};
 pub use plugin::{
     Assignment, Batch, DeadLetter, Make, Plugin, PluginKind, Polled, Position, Processor, RejectStore, Sink, SinkContext, Source,

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::{BinaryArray, RecordBatch};
+use arrow_array::{BinaryArray, ListArray, RecordBatch};
 use arrow_buffer::ScalarBuffer;
 
-use crate::{Budget, Clock, Config, ConfigDef, ConfigError, Output, Records, Rejected, Result, Stage};
+use crate::{Budget, Clock, Config, ConfigDef, ConfigError, Output, Records, Rejected, Result, Stage, TaskMetrics};
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,6 +129,8 @@ pub struct Batch {
     pub timestamps: ScalarBuffer<i64>,
     /// The record key of each row.
     pub keys: BinaryArray,
+    /// The headers of each row, as [`crate::Headers::to_list`] has them; none: no row has some.
+    pub headers: Option<ListArray>,
     /// The offsets of tombstones (records without a value). They are not among the rows.
     pub tombstones: Vec<i64>,
     /// The offset after the last record that was looked at. Records that were dropped by a transform or rejected lie below it too.
@@ -260,6 +262,8 @@ pub struct TaskContext {
     pub budget: Arc<Budget>,
     /// Text that no other incarnation of any task has: it marks what this one wrote.
     pub incarnation: String,
+    /// Where it counts what it does, beside what the worker counts of every task.
+    pub metrics: TaskMetrics,
     /// Where a source left off.
     pub offsets: Arc<dyn SourceOffsets>,
 }

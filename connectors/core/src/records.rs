@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::builder::BinaryBuilder;
-use arrow_array::{Array, BinaryArray, StringArray};
+use arrow_array::{Array, BinaryArray, ListArray, StringArray, StructArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field, Fields};
 
 /// What one read of one topic-partition returned, in offset order.
 ///
@@ -95,11 +96,27 @@ impl Headers {
         Self { rows: left, names: self.names.clone(), values: self.values.clone() }
     }
 
+    /// As a column: a list of `key` and `value` for each record, empty for one without headers.
+    pub fn to_list(&self) -> ListArray {
+        let pairs = StructArray::new(pair_fields(), vec![Arc::new(self.names.clone()), Arc::new(self.values.clone())], None);
+        ListArray::new(Arc::new(Field::new_list_field(pairs.data_type().clone(), false)), self.rows.clone(), Arc::new(pairs), None)
+    }
+
+    /// The column of so many records without headers.
+    pub fn empty_list(rows: usize) -> ListArray {
+        let none = Self { rows: OffsetBuffer::new_zeroed(rows), names: StringArray::new_null(0), values: BinaryArray::new_null(0) };
+        none.to_list()
+    }
+
     /// The headers of one record, in order. A null value is `None`.
     pub fn of(&self, row: usize) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         let (from, to) = (self.rows[row] as usize, self.rows[row + 1] as usize);
         (from..to).map(|i| (self.names.value(i), self.values.is_valid(i).then(|| self.values.value(i))))
     }
+}
+
+fn pair_fields() -> Fields {
+    [Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)].into_iter().collect()
 }
 
 /// Builds a [`Records`].
@@ -211,6 +228,8 @@ mod tests {
         assert_eq!(headers.of(0).count(), 0);
         assert_eq!(headers.of(1).collect::<Vec<_>>(), [("x", Some(&b"1"[..])), ("y", None)]);
         assert_eq!(headers.of(2).count(), 0);
+        let list = headers.to_list();
+        assert_eq!((list.len(), list.value_length(1), list.values().len(), Headers::empty_list(2).value_length(1)), (3, 2, 2, 0));
         assert_eq!((records.value(0), records.value(1), records.value(2)), (Some(&b"a"[..]), None, Some(&b""[..])));
         let rest = records.from_offset(8);
         assert_eq!((rest.len(), rest.headers.as_ref().map(|h| h.of(0).count()), rest.value(1)), (2, Some(2), Some(&b""[..])));

@@ -1,14 +1,15 @@
 //! A member of a consumer group.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lakefeed_core::{Assignment, Error, ErrorKind, Records, Result, TopicPartition};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::statistics::{Statistics, Topic as TopicStatistics};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -54,12 +55,24 @@ enum Rebalance {
 struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
     closing: AtomicBool,
+    /// Records between what is committed and the end of the log, as librdkafka told last.
+    lag: Mutex<HashMap<TopicPartition, i64>>,
 }
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         // librdkafka retries by itself; what matters to the task comes out of `poll`.
         tracing::warn!(target: "lakefeed", error = %error, "Kafka client: {reason}");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let of_topic = |(topic, of): (String, TopicStatistics)| {
+            let topic: Arc<str> = topic.into();
+            of.partitions.into_values().map(move |p| (TopicPartition::new(Arc::clone(&topic), p.partition), p.consumer_lag))
+        };
+        let lag = statistics.topics.into_iter().flat_map(of_topic).filter(|(_, lag)| *lag >= 0).collect();
+        // Locked for an assignment or a copy only.
+        *self.lag.lock().unwrap_or_else(|e| e.into_inner()) = lag;
     }
 }
 
@@ -358,6 +371,12 @@ impl Consumer {
     pub fn queue_bytes(&self) -> usize {
         let kbytes: usize = self.settings.get("queued.max.messages.kbytes").and_then(|n| n.parse().ok()).unwrap_or(2048);
         self.queues.len() * kbytes * 1024 / 2 * 5
+    }
+
+    /// For each partition that is ours the records between the committed offset and the end of the log, where that is known; some seconds old.
+    pub fn lag(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        let lag = self.client.0.context().lag.lock().unwrap_or_else(|e| e.into_inner());
+        self.queues.iter().map(|q| (q.partition().clone(), lag.get(q.partition()).copied())).collect()
     }
 
     /// The partitions that are ours.

@@ -10,6 +10,7 @@
 mod answer;
 mod connectors;
 mod loggers;
+mod metrics;
 mod offsets;
 mod plugins;
 mod server;
@@ -50,6 +51,7 @@ fn router(app: App) -> Router {
     let methods = Router::new()
         .route("/", get(root))
         .route("/health", get(health))
+        .route("/metrics", get(metrics::metrics))
         .route("/connectors", get(connectors::list).post(connectors::create))
         .route("/connectors/", get(connectors::list).post(connectors::create))
         .route("/connectors/{name}", get(connectors::info).delete(connectors::delete))

@@ -6,7 +6,6 @@ use std::time::Duration;
 use lakefeed_core::{DeadLetter, Error, Records, RejectStore, Rejected, Result, SourceReject, Stage, TopicPartition};
 use lakefeed_kafka::{Message, Producer, ensure_topic};
 
-use crate::stats::TaskStats;
 use crate::task::TaskEnv;
 
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
@@ -118,7 +117,7 @@ impl DeadLetters {
                 "{what} (to go on past such rows set errors.tolerance=all and errors.deadletterqueue.topic.name)"
             )));
         }
-        TaskStats::add(&env.stats.rejected, 1);
+        env.stats.rejected.add(1);
         if self.log {
             tracing::warn!(target: "lakefeed", connector = %env.connector.name, task = env.context.task, "A row can't be used: {what}");
         }

@@ -13,6 +13,7 @@ mod dead_letters;
 mod files;
 mod herder;
 mod layout_mark;
+mod measure;
 mod offsets;
 mod processor_task;
 mod sink_task;

@@ -15,7 +15,6 @@ use lakefeed_kafka::{Consumer, Event, Producer, RangeReader, ensure_topic, log_e
 use crate::dead_letters::DeadLetters;
 use crate::sink_task::report_lost;
 use crate::state::{PartitionState, StateStore};
-use crate::stats::TaskStats;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
 /// What one read takes from one partition at most, about.
@@ -187,8 +186,8 @@ impl<'a> ProcessorTask<'a> {
         self.process(&records, &partition)?;
         self.send()?;
         // After the rows that they made: who has seen the records counted has seen their rows counted.
-        TaskStats::add(&self.env.stats.bytes_in, records.payload_bytes());
-        TaskStats::add(&self.env.stats.records_in, records.len());
+        self.env.stats.bytes_in.add(records.payload_bytes() as u64);
+        self.env.stats.records_in.add(records.len() as u64);
         if let Some((offsets, _)) = &mut self.open {
             offsets.insert(partition, next);
         }
@@ -216,8 +215,8 @@ impl<'a> ProcessorTask<'a> {
             self.open = Some((HashMap::new(), Instant::now()));
         }
         self.producer.send(&self.out)?;
-        TaskStats::add(&self.env.stats.rows_out, self.out.rows().len());
-        TaskStats::add(&self.env.stats.bytes_out, self.out.bytes());
+        self.env.stats.rows_out.add(self.out.rows().len() as u64);
+        self.env.stats.bytes_out.add(self.out.bytes() as u64);
         Ok(())
     }
 

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_array::UInt32Array;
-use lakefeed_core::{Batch, Error, ErrorKind, Make, Records, Result, Share, Sink, SinkContext, TopicPartition};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, UInt32Array};
+use arrow_select::take::take;
+use lakefeed_core::{Batch, Error, ErrorKind, Headers, Make, Records, Result, Share, Sink, SinkContext, TopicPartition};
 use lakefeed_formats::{Decoded, Decoder};
 use lakefeed_kafka::{Consumer, Event};
 
 use crate::dead_letters::DeadLetters;
 use crate::layout_mark::LayoutMarks;
-use crate::stats::TaskStats;
+use crate::measure::Lag;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
 /// What one read takes from one partition at most, about.
@@ -38,6 +40,7 @@ struct SinkTask<'a> {
     busy: BusyTime,
     /// What librdkafka's queues hold of the memory budget.
     queues: Share,
+    lag: Lag,
 }
 
 impl<'a> SinkTask<'a> {
@@ -55,6 +58,7 @@ impl<'a> SinkTask<'a> {
             marks,
             busy: BusyTime::new(),
             queues: Share::of(&env.context.budget),
+            lag: Lag::new(env),
         })
     }
 
@@ -138,17 +142,18 @@ impl<'a> SinkTask<'a> {
         if let Some(Event::RecordsLost { partition, from, to }) = event {
             report_lost(self.env, &partition, from, to);
         }
+        self.lag.note(self.env, &self.consumer, records.as_ref().and_then(|records| records.timestamps.last().copied()));
         let Some(records) = records else { return Ok(false) };
         self.busy.mark(&self.env.stats);
         self.env.topics.used(&records.topic);
-        TaskStats::add(&self.env.stats.bytes_in, records.payload_bytes());
+        self.env.stats.bytes_in.add(records.payload_bytes() as u64);
         let options = || Decoder::new(self.env.connector.decoder_options());
         let decoder = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(options);
         let decoded = decoder.decode(&records);
         for rejected in &decoded.rejected {
             self.dead_letters.record(self.env, &records, rejected, self.sink.reject_store())?;
         }
-        TaskStats::add(&self.env.stats.rows_out, decoded.rows.num_rows());
+        self.env.stats.rows_out.add(decoded.rows.num_rows() as u64);
         if let Some(next) = records.next_offset() {
             self.marks.read_to(TopicPartition { topic: Arc::clone(&records.topic), partition: records.partition }, next);
         }
@@ -162,7 +167,7 @@ impl<'a> SinkTask<'a> {
         }
         self.seek(context.seeks)?;
         // After the sink has them: who has seen the records counted knows that they are with the sink.
-        TaskStats::add(&self.env.stats.records_in, records.len());
+        self.env.stats.records_in.add(records.len() as u64);
         Ok(true)
     }
 
@@ -219,7 +224,7 @@ impl<'a> SinkTask<'a> {
 
 /// Says that records are gone which nobody has read.
 pub(crate) fn report_lost(env: &TaskEnv, partition: &TopicPartition, from: i64, to: i64) {
-    TaskStats::add(&env.stats.lost, usize::try_from(to - from).unwrap_or(0));
+    env.stats.lost.add(u64::try_from(to - from).unwrap_or(0));
     tracing::error!(
         target: "lakefeed", connector = %env.connector.name, %partition, from, to, records = to - from,
         "Records were deleted from the topic before they were read; raise retention.ms or read faster"
@@ -230,13 +235,16 @@ pub(crate) fn report_lost(env: &TaskEnv, partition: &TopicPartition, from: i64, 
 fn batch(records: &Records, decoded: Decoded) -> Result<Batch> {
     let whole = decoded.indices.len() == records.len();
     let of = |row: &u32| *row as usize;
-    let keys = if whole {
-        records.keys.clone()
+    let headers = records.headers.as_ref().map(Headers::to_list);
+    let (keys, headers) = if whole {
+        (records.keys.clone(), headers)
     } else {
         let indices = UInt32Array::from(decoded.indices.clone());
-        let taken =
-            arrow_select::take::take(&records.keys, &indices, None).map_err(|e| Error::fatal("can't select the keys").with_source(e))?;
-        arrow_array::cast::AsArray::as_binary::<i32>(&*taken).clone()
+        let taken = |array: &dyn Array| {
+            take(array, &indices, None).map_err(|e| Error::fatal("can't select the keys and headers of rows").with_source(e))
+        };
+        let headers = headers.map(|list| taken(&list).map(|list| list.as_list::<i32>().clone())).transpose()?;
+        (taken(&records.keys)?.as_binary::<i32>().clone(), headers)
     };
     let (offsets, timestamps) = if whole {
         (records.offsets.clone(), records.timestamps.clone())
@@ -252,6 +260,7 @@ fn batch(records: &Records, decoded: Decoded) -> Result<Batch> {
         offsets,
         timestamps,
         keys,
+        headers,
         tombstones: decoded.tombstones.iter().map(|row| records.offsets[of(row)]).collect(),
         next_offset: records.next_offset().unwrap_or(0),
     })

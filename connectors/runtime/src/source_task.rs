@@ -10,7 +10,6 @@ use lakefeed_kafka::{Producer, ensure_topic};
 use crate::backoff::sleep;
 use crate::dead_letters::DeadLetters;
 use crate::offsets::OffsetFile;
-use crate::stats::TaskStats;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
 /// The wait while nothing is there, or the task is paused.
@@ -84,8 +83,8 @@ impl<'a> SourceTask<'a> {
         if !out.rows().is_empty() {
             self.busy.mark(&self.env.stats);
         }
-        TaskStats::add(&self.env.stats.rows_out, out.rows().len());
-        TaskStats::add(&self.env.stats.bytes_out, out.bytes());
+        self.env.stats.rows_out.add(out.rows().len() as u64);
+        self.env.stats.bytes_out.add(out.bytes() as u64);
         if let Some(position) = out.position.take() {
             self.pending.retain(|p| p.partition != position.partition);
             self.pending.push(position);

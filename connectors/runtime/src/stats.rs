@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use lakefeed_core::{Counter, TaskMetrics};
+
 /// The state of a task, as Kafka Connect names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskState {
@@ -21,17 +23,18 @@ pub enum TaskState {
 }
 
 /// Counters of a task, read while it runs. Rows that were replayed after a restart count again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TaskStats {
     state: AtomicU8,
     /// The trouble behind the states `Restarting` and `Failed`.
     trouble: Mutex<String>,
-    pub(crate) records_in: AtomicU64,
-    pub(crate) bytes_in: AtomicU64,
-    pub(crate) rows_out: AtomicU64,
-    pub(crate) bytes_out: AtomicU64,
-    pub(crate) rejected: AtomicU64,
-    pub(crate) lost: AtomicU64,
+    pub(crate) records_in: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) rows_out: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) rejected: Counter,
+    pub(crate) lost: Counter,
+    pub(crate) restarts: Counter,
     pub(crate) busy_ms: AtomicU64,
 }
 
@@ -55,6 +58,22 @@ pub struct Snapshot {
 }
 
 impl TaskStats {
+    pub(crate) fn new(metrics: &TaskMetrics) -> Self {
+        let counter = |name, help| metrics.counter(name, help, &[]);
+        Self {
+            state: AtomicU8::default(),
+            trouble: Mutex::default(),
+            records_in: counter("lakefeed_records_in_total", "Records read from topics."),
+            bytes_in: counter("lakefeed_bytes_in_total", "Bytes of the keys and values of records read from topics."),
+            rows_out: counter("lakefeed_rows_out_total", "Rows handed to topics or to the sink."),
+            bytes_out: counter("lakefeed_bytes_out_total", "Bytes of rows handed to topics."),
+            rejected: counter("lakefeed_dead_letters_total", "Records and rows that could not be used."),
+            lost: counter("lakefeed_records_lost_total", "Records that were deleted from a topic before they were read."),
+            restarts: counter("lakefeed_task_restarts_total", "Times that the task started over after passing trouble."),
+            busy_ms: AtomicU64::default(),
+        }
+    }
+
     pub(crate) fn set_state(&self, state: TaskState) {
         self.state.store(state as u8, Ordering::Release);
     }
@@ -86,19 +105,14 @@ impl TaskStats {
 
     /// The counters now.
     pub fn snapshot(&self) -> Snapshot {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Acquire);
         Snapshot {
-            records_in: get(&self.records_in),
-            bytes_in: get(&self.bytes_in),
-            rows_out: get(&self.rows_out),
-            bytes_out: get(&self.bytes_out),
-            rejected: get(&self.rejected),
-            lost: get(&self.lost),
-            busy_ms: get(&self.busy_ms),
+            records_in: self.records_in.get(),
+            bytes_in: self.bytes_in.get(),
+            rows_out: self.rows_out.get(),
+            bytes_out: self.bytes_out.get(),
+            rejected: self.rejected.get(),
+            lost: self.lost.get(),
+            busy_ms: self.busy_ms.load(Ordering::Acquire),
         }
-    }
-
-    pub(crate) fn add(counter: &AtomicU64, n: usize) {
-        counter.fetch_add(n as u64, Ordering::Release);
     }
 }

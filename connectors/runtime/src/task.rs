@@ -75,6 +75,8 @@ impl TaskEnv {
         let kbytes = (self.context.budget.limit() / 16 / 1024 / partitions).clamp(64, 2048);
         settings = settings.or("queued.max.messages.kbytes", &kbytes.to_string());
         settings = settings.or("fetch.message.max.bytes", &(kbytes * 1024 / 4).to_string());
+        // How far behind it is, among others.
+        settings = settings.or("statistics.interval.ms", "5000");
         Consumer::new(&settings, &topics)
     }
 
@@ -138,6 +140,7 @@ impl TaskEnv {
                 "Trouble; the task starts over from its committed offsets"
             );
             self.stats.set_trouble(TaskState::Restarting, error.chain());
+            self.stats.restarts.add(1);
             sleep(delay, &self.orders);
             if self.orders.stopped() {
                 return Err(error);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use lakefeed_core::{Budget, Error, Make, Plugin, Result, SystemClock, TaskContext};
+use lakefeed_core::{Budget, Error, Make, Metrics, Plugin, Result, Sample, SystemClock, TaskContext, TaskMetrics};
 use lakefeed_kafka::probe;
 use tokio::runtime::Handle;
 
@@ -101,6 +101,11 @@ impl Worker {
         self.cluster_id.as_deref()
     }
 
+    /// The metrics of the worker and of its tasks, as they are now.
+    pub fn metrics(&self) -> Vec<Sample> {
+        self.shared.measure(&self.tasks())
+    }
+
     /// The tasks as they are now.
     pub fn tasks(&self) -> Vec<Task> {
         let herd = self.herd();
@@ -187,7 +192,8 @@ pub(crate) struct Shared {
     pub(crate) config: WorkerConfig,
     /// Where plugins do their background work.
     pub(crate) runtime: Handle,
-    budget: Arc<Budget>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) metrics: Arc<Metrics>,
     incarnation: String,
     /// The number of the next task that is made: no two have the same.
     serial: AtomicU64,
@@ -201,6 +207,7 @@ impl Shared {
             config: config.clone(),
             runtime: Handle::current(),
             budget: Budget::new(config.memory_budget()),
+            metrics: Arc::default(),
             incarnation: incarnation(),
             serial: AtomicU64::new(0),
             offsets: OffsetFile::open(&config.offset_file())?,
@@ -222,6 +229,8 @@ impl Shared {
     pub(crate) fn env(&self, entry: &Entry, task: u32) -> TaskEnv {
         let orders = Orders::default();
         orders.pause(entry.target == TargetState::Paused);
+        let metrics = TaskMetrics::new(Arc::clone(&self.metrics), entry.connector.name.clone(), task);
+        let stats = Arc::new(TaskStats::new(&metrics));
         let context = TaskContext {
             connector: entry.connector.name.clone(),
             task,
@@ -229,13 +238,14 @@ impl Shared {
             clock: Arc::new(SystemClock),
             budget: Arc::clone(&self.budget),
             incarnation: format!("{}-{}", self.incarnation, self.serial.fetch_add(1, Ordering::Relaxed)),
+            metrics,
             offsets: self.offsets.of(&entry.connector.name),
         };
         TaskEnv {
             connector: entry.connector.clone(),
             worker: self.config.clone(),
             context,
-            stats: Arc::new(TaskStats::default()),
+            stats,
             orders,
             topics: Arc::clone(&entry.topics),
         }

@@ -18,6 +18,7 @@ mod key;
 mod keys;
 mod local;
 mod md5;
+mod requests;
 mod s3;
 mod s3_client;
 mod s3_error;
@@ -28,10 +29,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lakefeed_core::{Error, Result};
+use lakefeed_core::{Error, Result, TaskMetrics};
 
 pub use config::{Location, S3Settings, Secret, Sse, StoreConfig};
 pub use keys::keys;
+use requests::RequestCounters;
 
 /// What became of a create-if-absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +166,15 @@ impl Store {
             Location::S3 { bucket, prefix } => Kind::S3(Box::new(s3::S3Store::new(bucket, prefix, &config.s3)?)),
         };
         Ok(Self { location: config.location.clone(), kind: Arc::new(kind) })
+    }
+
+    /// Counts its requests to S3 as `lakefeed_s3_requests_total`. Call it before the store is cloned and used.
+    #[must_use]
+    pub fn counting(mut self, metrics: &TaskMetrics) -> Self {
+        if let Some(Kind::S3(store)) = Arc::get_mut(&mut self.kind) {
+            store.counters = Some(RequestCounters::new(metrics));
+        }
+        self
     }
 
     /// Where it is.

@@ -19,6 +19,7 @@ use lakefeed_core::{Error, Result};
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
+use crate::requests::RequestCounters;
 use crate::s3_client::{Connection, connect};
 use crate::s3_error::{Answer, Op, Request};
 use crate::{ObjectMeta, Part, Put, S3Settings, Sse, UploadGone, key};
@@ -38,6 +39,8 @@ pub(crate) struct S3Store {
     customer: Option<CustomerKey>,
     /// The tags as S3 wants them in a header.
     tagging: Option<String>,
+    /// Where requests are counted, if anywhere.
+    pub(crate) counters: Option<RequestCounters>,
     connection: OnceCell<Connection>,
 }
 
@@ -91,13 +94,14 @@ impl S3Store {
             settings: settings.clone(),
             customer,
             tagging: (!tags.is_empty()).then(|| tags.join("&")),
+            counters: None,
             connection: OnceCell::new(),
         })
     }
 
     /// The client, made by the first request.
     async fn connection(&self) -> &Connection {
-        self.connection.get_or_init(|| connect(&self.settings)).await
+        self.connection.get_or_init(|| connect(&self.settings, self.counters.clone())).await
     }
 
     async fn client(&self) -> &Client {

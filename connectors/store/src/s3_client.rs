@@ -11,6 +11,7 @@ use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use crate::S3Settings;
+use crate::requests::RequestCounters;
 
 /// The region that stores of other makers expect unless told otherwise, and that of AWS when nothing says another.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -22,7 +23,7 @@ pub(crate) struct Connection {
 }
 
 /// Reads the environment and the profile for what the settings don't say. Credentials are fetched by the first request.
-pub(crate) async fn connect(settings: &S3Settings) -> Connection {
+pub(crate) async fn connect(settings: &S3Settings, counters: Option<RequestCounters>) -> Connection {
     let retry = RetryConfig::standard()
         .with_max_attempts(settings.part_retries.saturating_add(1))
         .with_initial_backoff(Duration::from_millis(settings.retry_backoff_ms));
@@ -50,6 +51,9 @@ pub(crate) async fn connect(settings: &S3Settings) -> Connection {
     let region = shared.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
     if shared.region().is_none() {
         builder = builder.region(Region::new(region.clone()));
+    }
+    if let Some(counters) = counters {
+        builder = builder.interceptor(counters);
     }
     let (calculate, validate) = if settings.send_checksums {
         (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported)

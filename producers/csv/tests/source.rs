@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use lakefeed_core::{
     Budget, Config, ConfigDef, ErrorKind, Key, KeyKind, Make, ManualClock, Output, Polled, Position, Result, Source, SourceOffsets,
-    TaskContext,
+    TaskContext, TaskMetrics,
 };
 use lakefeed_csv::PLUGIN;
 
@@ -56,6 +56,7 @@ fn start_as(task: u32, tasks: u32, folder: &Path, more: &[(&str, &str)], stored:
         clock: Arc::clone(&clock) as _,
         budget: Budget::new(1 << 20),
         incarnation: "1".into(),
+        metrics: TaskMetrics::new(Arc::default(), "c".into(), 0),
         offsets: Arc::new(stored.clone()),
     };
     let Make::Source(make) = PLUGIN.make else { panic!("a source") };

@@ -124,6 +124,11 @@ impl OpenFile {
         Ok(())
     }
 
+    /// The bytes that were encoded and taken already.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.encoded_total.saturating_sub(self.encoded.len() as u64)
+    }
+
     /// The encoded bytes so far; more may follow.
     pub(crate) fn take_encoded(&self) -> Bytes {
         self.encoded.take().into()

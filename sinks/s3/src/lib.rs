@@ -10,6 +10,7 @@ mod file;
 mod format;
 pub mod ledger;
 mod metadata;
+mod metrics;
 mod partitioner;
 mod partitioning;
 mod prefix;

@@ -1,13 +1,14 @@
-//! Columns that say where a row came from: topic, partition, offset, timestamp and key of its record.
+//! Columns that say where a row came from: topic, partition, offset, timestamp, key and headers of its record.
 
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMillisecondArray,
+    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampMillisecondArray,
 };
-use arrow_schema::{Field, Schema};
-use lakefeed_core::{Batch, Error, Result};
+use arrow_schema::{DataType, Field, Schema};
+use lakefeed_core::{Batch, Error, Headers, Result};
 
 /// The name of [`MetadataColumn::Offset`].
 pub(crate) const OFFSET: &str = "_offset";
@@ -23,15 +24,20 @@ pub(crate) enum MetadataColumn {
     /// As text; a record whose key is none is rejected.
     Key,
     KeyBytes,
+    /// A list of key and value, the values as text; a record with a value that is none is rejected.
+    Headers,
+    HeadersBytes,
 }
 
-const NAMES: [(&str, MetadataColumn); 6] = [
+const NAMES: [(&str, MetadataColumn); 8] = [
     ("_topic", MetadataColumn::Topic),
     ("_partition", MetadataColumn::Partition),
     (OFFSET, MetadataColumn::Offset),
     ("_timestamp", MetadataColumn::Timestamp),
     ("_key", MetadataColumn::Key),
     ("_key_bytes", MetadataColumn::KeyBytes),
+    ("_headers", MetadataColumn::Headers),
+    ("_headers_bytes", MetadataColumn::HeadersBytes),
 ];
 
 impl MetadataColumn {
@@ -61,18 +67,36 @@ impl MetadataColumn {
                 let nulls = arrow_buffer::NullBuffer::new(present.values().clone());
                 Arc::new(TimestampMillisecondArray::new(batch.timestamps.clone(), Some(nulls)).with_timezone("UTC"))
             }
-            Self::Key => arrow_cast::cast(&batch.keys, &arrow_schema::DataType::Utf8)
-                .map_err(|e| Error::fatal("keys can't become text").with_source(e))?,
+            Self::Key => {
+                arrow_cast::cast(&batch.keys, &DataType::Utf8).map_err(|e| Error::fatal("keys can't become text").with_source(e))?
+            }
             Self::KeyBytes => Arc::new(batch.keys.clone()),
+            Self::Headers => {
+                let pair = ["key", "value"].map(|name| Field::new(name, DataType::Utf8, name == "value"));
+                let text = DataType::new_list(DataType::Struct(pair.into_iter().collect()), false);
+                arrow_cast::cast(&headers(batch), &text).map_err(|e| Error::fatal("headers can't become text").with_source(e))?
+            }
+            Self::HeadersBytes => Arc::new(headers(batch)),
         })
     }
+}
+
+fn headers(batch: &Batch) -> ListArray {
+    batch.headers.clone().unwrap_or_else(|| Headers::empty_list(batch.rows.num_rows()))
+}
+
+/// Whether all of a row's headers have text as values.
+fn has_text_headers(headers: &ListArray, row: usize) -> bool {
+    let pairs = headers.value(row);
+    let values = pairs.as_struct().column(1).as_binary::<i32>();
+    values.iter().flatten().all(|value| str::from_utf8(value).is_ok())
 }
 
 /// A row that can't have its metadata columns: its index, the field and what is wrong.
 pub(crate) type Unfit = (usize, Option<String>, String);
 
 /// The rows that can't have these columns: those with a value in a column of the same name (SQL does not tell upper from lower case), and
-/// those whose key is asked for as text and is none.
+/// those whose key or headers are asked for as text and are none.
 pub(crate) fn unfit(columns: &[MetadataColumn], batch: &Batch) -> Vec<Unfit> {
     let mut unfit = Vec::new();
     for column in columns {
@@ -90,6 +114,10 @@ pub(crate) fn unfit(columns: &[MetadataColumn], batch: &Batch) -> Vec<Unfit> {
             let message = "the record's key is not UTF-8; use _key_bytes in the place of _key in metadata.columns";
             unfit.extend((0..batch.keys.len()).filter(|row| !text(row)).map(|row| (row, None, message.to_owned())));
         }
+        if let (MetadataColumn::Headers, Some(headers)) = (column, &batch.headers) {
+            let message = "a header of the record is not UTF-8; use _headers_bytes in the place of _headers in metadata.columns";
+            unfit.extend((0..headers.len()).filter(|row| !has_text_headers(headers, *row)).map(|row| (row, None, message.to_owned())));
+        }
     }
     unfit.sort_by_key(|(row, ..)| *row);
     unfit.dedup_by_key(|(row, ..)| *row);
@@ -103,12 +131,14 @@ pub(crate) fn without(batch: &Batch, unfit: &[Unfit]) -> Result<Batch> {
     let failed = |e| Error::fatal("can't leave out rows").with_source(e);
     let of = |values: &[i64]| values.iter().enumerate().filter(|(row, _)| stays(*row)).map(|(_, value)| *value).collect();
     let keys = arrow_select::filter::filter(&batch.keys, &mask).map_err(failed)?;
+    let headers = batch.headers.as_ref().map(|headers| arrow_select::filter::filter(headers, &mask)).transpose().map_err(failed)?;
     Ok(Batch {
         partition: batch.partition.clone(),
         rows: arrow_select::filter::filter_record_batch(&batch.rows, &mask).map_err(failed)?,
         offsets: of(&batch.offsets),
         timestamps: of(&batch.timestamps),
         keys: keys.as_binary::<i32>().clone(),
+        headers: headers.map(|headers| headers.as_list::<i32>().clone()),
         tombstones: batch.tombstones.clone(),
         next_offset: batch.next_offset,
     })
@@ -133,7 +163,7 @@ pub(crate) fn add(columns: &[MetadataColumn], batch: &Batch, rows: &RecordBatch)
 mod tests {
     use super::*;
     use arrow_array::BinaryArray;
-    use lakefeed_core::TopicPartition;
+    use lakefeed_core::{RecordsBuilder, TopicPartition};
 
     fn batch(columns: Vec<(&str, ArrayRef)>, keys: Vec<Option<&[u8]>>) -> Batch {
         let rows = keys.len() as i64;
@@ -143,6 +173,7 @@ mod tests {
             offsets: (10..10 + rows).collect(),
             timestamps: (0..rows).map(|row| row - 1).collect(),
             keys: BinaryArray::from_opt_vec(keys),
+            headers: None,
             tombstones: vec![9],
             next_offset: 99,
         }
@@ -161,7 +192,7 @@ mod tests {
         assert_eq!((rest.rows.num_rows(), &rest.offsets[..], &rest.tombstones[..], rest.next_offset), (1, &[10][..], &[9][..], 99));
         let added = add(&all, &rest, &rest.rows).expect("added");
         let names: Vec<_> = added.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
-        assert_eq!(names, ["id", "_topic", "_partition", "_offset", "_timestamp", "_key", "_key_bytes"]);
+        assert_eq!(names, ["id", "_topic", "_partition", "_offset", "_timestamp", "_key", "_key_bytes", "_headers", "_headers_bytes"]);
         assert_eq!((added.column(1).as_string::<i32>().value(0), added.column(4).null_count(), added.column(5).null_count()), ("t", 1, 1));
         assert_eq!(added.column(4).data_type().to_string(), "Timestamp(ms, \"UTC\")");
     }
@@ -174,5 +205,26 @@ mod tests {
         assert_eq!(added.column(1).as_binary::<i32>().value(1), b"\xff");
         let first = without(&whole, &unfit(&[MetadataColumn::Key], &whole)).expect("the first");
         assert_eq!(add(&[MetadataColumn::Key], &first, &first.rows).expect("added").column(1).as_string::<i32>().value(0), "ü");
+    }
+    #[test]
+    fn headers_are_text_or_bytes() {
+        let mut whole = batch(vec![("id", Arc::new(Int64Array::from(vec![0, 1, 2])))], vec![None, None, None]);
+        let mut records = RecordsBuilder::with_capacity("t".into(), 3, 3, 0);
+        for (row, headers) in [&[("a", Some(&b"1"[..])), ("a", None)][..], &[], &[("b", Some(b"\xff"))]].into_iter().enumerate() {
+            records.push(row as i64, 0, None, None);
+            headers.iter().for_each(|(key, value)| records.push_header(key, *value));
+        }
+        whole.headers = records.finish().headers.map(|headers| headers.to_list());
+        assert_eq!(unfit(&[MetadataColumn::HeadersBytes], &whole), []);
+        let unfit = unfit(&[MetadataColumn::Headers], &whole);
+        assert!(unfit.len() == 1 && unfit[0].0 == 2 && unfit[0].2.contains("use _headers_bytes"), "{unfit:?}");
+        let rest = without(&whole, &unfit).expect("the others");
+        let added = add(&[MetadataColumn::Headers, MetadataColumn::HeadersBytes], &rest, &rest.rows).expect("added");
+        let list = added.column(1).as_list::<i32>();
+        assert_eq!((list.value_length(0), list.value_length(1)), (2, 0));
+        let first = list.value(0);
+        let (keys, values) = (first.as_struct().column(0).as_string::<i32>(), first.as_struct().column(1).as_string::<i32>());
+        assert_eq!((keys.value(1), values.value(0), values.is_null(1)), ("a", "1", true));
+        assert_eq!(added.column(2).as_list::<i32>().value(0).as_struct().column(1).as_binary::<i32>().value(0), b"1");
     }
 }

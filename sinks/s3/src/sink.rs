@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::config::Settings;
 use crate::error_output::ErrorOutput;
 use crate::metadata;
+use crate::metrics::{Cause, SinkMetrics};
 use crate::partitioner::Partitioner;
 use crate::requests::Requests;
 use crate::rows::Rows;
@@ -56,7 +57,7 @@ impl S3Sink {
             ConfigError::into_error(&context.connector, &errors)
                 .unwrap_or_else(|| Error::config(format!("{} is not valid", context.connector)))
         })?;
-        let store = Store::open(&settings.store)?;
+        let store = Store::open(&settings.store)?.counting(&context.metrics);
         let runtime = tokio::runtime::Handle::current();
         runtime.block_on(store.probe_folder(&settings.probe_folder))?;
         if !settings.format.has_footer() && !runtime.block_on(store.keeps_metadata(&settings.probe_folder))? {
@@ -84,6 +85,7 @@ impl S3Sink {
             incarnation: context.incarnation.clone(),
             reports: sender,
             beside: Beside::new(requests),
+            metrics: Arc::new(SinkMetrics::new(&context.metrics)),
             epochs: Arc::default(),
         };
         Ok(Self {
@@ -157,11 +159,22 @@ impl S3Sink {
             let Some((partition, (lake, bytes))) = largest.max_by_key(|(_, (_, bytes))| *bytes) else { break };
             if let Some(writer) = self.writers.get_mut(&partition) {
                 tracing::debug!(target: "lakefeed", %partition, %lake, bytes, "Short of memory: closing the largest file");
-                writer.close(&lake)?;
+                writer.close(&lake, Cause::Memory)?;
             }
             over = over.saturating_sub(bytes.max(1));
         }
         Ok(())
+    }
+
+    fn measure(&self, now_ms: i64) {
+        let (mut open, mut oldest) = (0, None);
+        for (count, since) in self.writers.values().map(PartitionWriter::files) {
+            open += count;
+            oldest = oldest.into_iter().chain(since).min();
+        }
+        let metrics = &self.shared.metrics;
+        metrics.open_files.set(open as f64);
+        metrics.oldest.set(oldest.map_or(0, |since: i64| (now_ms - since).max(0)) as f64 / 1000.0);
     }
 
     /// Publishes everything that the partitions hold, until the deadline.
@@ -254,6 +267,7 @@ impl Sink for S3Sink {
             writer.poll(now_ms)?;
             self.sweeper.visit(&writer.partition, now_ms, &self.shared);
         }
+        self.measure(now_ms);
         if let Some(output) = &mut self.error_output {
             output.relieve(|| durable(&self.writers))?;
         }

@@ -9,9 +9,10 @@ use lakefeed_core::{Error, Result, TopicPartition};
 use lakefeed_store::Store;
 use tokio::sync::mpsc;
 
-use crate::config::Settings;
+use crate::config::{CloseRules, Settings};
 use crate::file::OpenFile;
 use crate::ledger::{LakePartition, Ledger};
+use crate::metrics::{Cause, SinkMetrics};
 use crate::rows::{Part, Rows};
 use crate::upload::{Address, Beside, Label, Newest, Outcome, Report, Uploading, look_up};
 
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) incarnation: String,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) beside: Beside,
+    pub(crate) metrics: Arc<SinkMetrics>,
     /// The last epoch that was given out; none is given twice.
     pub(crate) epochs: Arc<AtomicU64>,
 }
@@ -46,6 +48,7 @@ struct ClosedFile {
     label: Label,
     upload: Option<Uploading>,
     handed_over: bool,
+    opened_ms: i64,
 }
 
 #[derive(Debug, Default)]
@@ -200,6 +203,7 @@ impl PartitionWriter {
         if let Some(span) = skipped.span() {
             self.ledger.skip(lake, span.first);
             self.skipped += span.count;
+            self.shared.metrics.skipped.add(span.count);
         }
         while part.len() > 0 {
             self.make_room(lake, part)?;
@@ -212,7 +216,7 @@ impl PartitionWriter {
             }
             self.after_append(lake)?;
             if later.len() > 0 {
-                self.close(lake)?;
+                self.close(lake, full_by(&self.shared.settings, self.open_file(lake)))?;
             }
             part = later;
         }
@@ -221,9 +225,12 @@ impl PartitionWriter {
 
     /// Closes the open file if the first row can't join it.
     fn make_room(&mut self, lake: &LakePartition, part: Part<'_>) -> Result<()> {
-        let Some(file) = self.lakes.get(lake).and_then(|files| files.open.as_ref()) else { return Ok(()) };
-        let full = fitting(file, part, &self.shared.settings) == 0;
-        if full || !file.takes(part.of.rows.schema_ref()) { self.close(lake) } else { Ok(()) }
+        let Some(file) = self.open_file(lake) else { return Ok(()) };
+        if fitting(file, part, &self.shared.settings) == 0 {
+            let cause = full_by(&self.shared.settings, Some(file));
+            return self.close(lake, cause);
+        }
+        if file.takes(part.of.rows.schema_ref()) { Ok(()) } else { self.close(lake, Cause::Schema) }
     }
 
     /// Encodes and uploads what has become large enough, and closes the file when it is full.
@@ -234,8 +241,10 @@ impl PartitionWriter {
         if file.waiting_bytes() >= settings.row_group_bytes {
             file.encode(&settings.format)?;
         }
-        let full = settings.close.rows.is_some_and(|max| file.rows >= max) || file.estimated_bytes() >= settings.close.bytes;
-        if full { self.close(lake) } else { self.send_parts(lake) }
+        if settings.close.rows.is_some_and(|max| file.rows >= max) {
+            return self.close(lake, Cause::Rows);
+        }
+        if file.estimated_bytes() >= settings.close.bytes { self.close(lake, Cause::Bytes) } else { self.send_parts(lake) }
     }
 
     /// Sends encoded bytes of the open file as soon as they make a part, if its end can say which offsets it holds.
@@ -259,7 +268,7 @@ impl PartitionWriter {
     }
 
     /// Closes the open file of a lake partition.
-    pub(crate) fn close(&mut self, lake: &LakePartition) -> Result<()> {
+    pub(crate) fn close(&mut self, lake: &LakePartition, cause: Cause) -> Result<()> {
         let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
         let Some(file) = files.open.take() else { return Ok(()) };
         let Some(span) = self.ledger.close(lake) else { return Err(Error::fatal("a file without an entry in the ledger")) };
@@ -267,8 +276,10 @@ impl PartitionWriter {
         let mut pairs = label.pairs();
         pairs.push(("lakefeed-topic", self.partition.topic.to_string()));
         pairs.push(("lakefeed-partition", self.partition.partition.to_string()));
+        let (sent, opened_ms) = (file.sent_bytes(), file.opened_ms);
         let rest = file.finish(&self.shared.settings.format, &pairs)?;
-        files.closed.push_back(ClosedFile { rest, label, upload: files.upload.take(), handed_over: false });
+        self.shared.metrics.closed(cause, sent + rest.len() as u64);
+        files.closed.push_back(ClosedFile { rest, label, upload: files.upload.take(), handed_over: false, opened_ms });
         self.publish(lake)
     }
 
@@ -299,6 +310,7 @@ impl PartitionWriter {
             Outcome::Covered(newest) => self.answer(&lake, newest, now_ms).map(|()| None),
             Outcome::Published => {
                 self.ledger.published(&lake);
+                self.shared.metrics.published.add(1);
                 if let Some(files) = self.lakes.get_mut(&lake) {
                     files.closed.pop_front();
                 }
@@ -325,19 +337,10 @@ impl PartitionWriter {
     /// Time-driven work: files that are old enough, parts and files whose upload was busy.
     pub(crate) fn poll(&mut self, now_ms: i64) -> Result<()> {
         let close = self.shared.settings.close;
-        let due = |file: &OpenFile| {
-            let schedule = |ms: i64| {
-                let slot = |at| close.zone.bucket(at, ms).map(|(slot, _)| slot);
-                slot(file.opened_ms) != slot(now_ms)
-            };
-            close.age_ms.is_some_and(|ms| now_ms - file.opened_ms >= ms)
-                || close.idle_ms.is_some_and(|ms| now_ms - file.touched_ms >= ms)
-                || close.schedule_ms.is_some_and(schedule)
-        };
         let lakes: Vec<_> = self.lakes.iter().filter(|(_, files)| !files.is_idle()).map(|(lake, _)| Arc::clone(lake)).collect();
         for lake in &lakes {
-            if self.lakes.get(lake).and_then(|files| files.open.as_ref()).is_some_and(due) {
-                self.close(lake)?;
+            if let Some(cause) = self.open_file(lake).and_then(|file| due(file, close, now_ms)) {
+                self.close(lake, cause)?;
             }
             self.send_parts(lake)?;
             self.publish(lake)?;
@@ -348,7 +351,18 @@ impl PartitionWriter {
     /// Closes all open files.
     pub(crate) fn close_all(&mut self) -> Result<()> {
         let lakes: Vec<_> = self.lakes.keys().cloned().collect();
-        lakes.iter().try_for_each(|lake| self.close(lake))
+        lakes.iter().try_for_each(|lake| self.close(lake, Cause::Revoked))
+    }
+
+    fn open_file(&self, lake: &LakePartition) -> Option<&OpenFile> {
+        self.lakes.get(lake)?.open.as_ref()
+    }
+
+    /// How many files are open, and when the oldest was begun that is not in the lake yet.
+    pub(crate) fn files(&self) -> (usize, Option<i64>) {
+        let open = self.lakes.values().filter_map(|files| files.open.as_ref()).map(|file| file.opened_ms);
+        let closed = self.lakes.values().flat_map(|files| &files.closed).map(|file| file.opened_ms);
+        (open.clone().count(), open.chain(closed).min())
     }
 
     /// The largest open file and the bytes it holds.
@@ -392,6 +406,26 @@ impl PartitionWriter {
 
 fn key(shared: &Shared, partition: &TopicPartition, lake: &LakePartition, first: i64) -> String {
     shared.settings.layout.key(&partition.topic, lake, partition.partition, first, shared.settings.format.extension())
+}
+
+/// Why a file takes no more rows of those in hand.
+fn full_by(settings: &Settings, file: Option<&OpenFile>) -> Cause {
+    let rows = settings.close.rows.zip(file).is_some_and(|(max, file)| file.rows >= max);
+    if rows { Cause::Rows } else { Cause::EventTime }
+}
+
+/// Why a file must be closed now, by the clock.
+fn due(file: &OpenFile, close: CloseRules, now_ms: i64) -> Option<Cause> {
+    let schedule = |ms: i64| {
+        let slot = |at| close.zone.bucket(at, ms).map(|(slot, _)| slot);
+        slot(file.opened_ms) != slot(now_ms)
+    };
+    let causes = [
+        (Cause::Age, close.age_ms.is_some_and(|ms| now_ms - file.opened_ms >= ms)),
+        (Cause::Idle, close.idle_ms.is_some_and(|ms| now_ms - file.touched_ms >= ms)),
+        (Cause::Schedule, close.schedule_ms.is_some_and(schedule)),
+    ];
+    causes.into_iter().find_map(|(cause, holds)| holds.then_some(cause))
 }
 
 /// How many of the rows join the file before it must be closed, by rows and by event time.

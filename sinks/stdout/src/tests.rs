@@ -13,6 +13,7 @@ fn batch(partition: &TopicPartition, next_offset: i64) -> Batch {
         offsets: vec![next_offset - 2, next_offset - 1].into(),
         timestamps: vec![-1, -1].into(),
         keys: BinaryArray::from(vec![None, None]),
+        headers: None,
         tombstones: Vec::new(),
         next_offset,
     }

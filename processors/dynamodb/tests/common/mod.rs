@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lakefeed_core::{
     Budget, Config, ConfigError, Make, ManualClock, Output, Processor, Records, RecordsBuilder, Rejected, Result, SourceOffsets, State,
-    TaskContext,
+    TaskContext, TaskMetrics,
 };
 use lakefeed_dynamodb::PLUGIN;
 use serde_json::Value;
@@ -57,6 +57,7 @@ pub(crate) fn processor(pairs: &[(&str, &str)]) -> Box<dyn Processor> {
         clock: Arc::new(ManualClock::new(0)),
         budget: Budget::new(1 << 20),
         incarnation: "test".into(),
+        metrics: TaskMetrics::new(Arc::default(), "c".into(), 0),
         offsets: Arc::new(NoOffsets),
     };
     let Make::Processor(make) = PLUGIN.make else { panic!("it is a processor") };

@@ -26,7 +26,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::new(
         "metadata.columns",
         KeyKind::List,
-        "Columns to add to those of the values: _topic, _partition, _offset, _timestamp, _key (text) and _key_bytes (the key as it is).",
+        "Columns to add to those of the values: _topic, _partition, _offset, _timestamp, _key (text) or _key_bytes (the key as it is), _headers (a list of key and value as text) or _headers_bytes.",
     )
     .validator(metadata_columns)
     .group("Files"),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
-use lakefeed_core::{Assignment, Batch, Budget, Make, ManualClock, Sink, SinkContext, SourceOffsets, TaskContext, TopicPartition};
+use lakefeed_core::{
+    Assignment, Batch, Budget, Make, ManualClock, Sink, SinkContext, SourceOffsets, TaskContext, TaskMetrics, TopicPartition,
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -47,6 +49,7 @@ impl Stage {
             clock: self.clock.clone(),
             budget: Budget::new(1 << 30),
             incarnation: format!("i{position}-{:?}", Instant::now()),
+            metrics: TaskMetrics::new(Arc::default(), "c".into(), 0),
             offsets: Arc::new(NoOffsets),
         };
         let Make::Sink(make) = lakefeed_s3::PLUGIN.make else { panic!("a sink") };
@@ -93,6 +96,7 @@ impl Driven<'_> {
             offsets: (first_offset..first_offset + count).collect(),
             timestamps: timestamps.to_vec().into(),
             keys: BinaryArray::from(vec![None; timestamps.len()]),
+            headers: None,
             tombstones: Vec::new(),
             next_offset: first_offset + count,
         };
