@@ -22,7 +22,13 @@ impl Client {
 
     #[track_caller]
     fn raw(&self, method: &str, path: &str, body: Option<&[u8]>) -> HttpAnswer {
-        http(&self.0, method, path, body, Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"))
+        let headers: &[_] = if body.is_some() { &[("Content-Type", "application/json")] } else { &[] };
+        self.with_headers(method, path, headers, body)
+    }
+
+    #[track_caller]
+    fn with_headers(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> HttpAnswer {
+        http(&self.0, method, path, headers, body, Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"))
     }
 
     #[track_caller]
@@ -56,11 +62,15 @@ impl Client {
 
 /// A worker without connectors.
 fn empty_worker(dir: &TempDir) -> Process {
+    worker_with(dir, "")
+}
+
+fn worker_with(dir: &TempDir, keys: &str) -> Process {
     let (home, file) = (dir.path().display(), dir.path().join("worker.properties"));
     let bootstrap = &kafka().bootstrap;
     let text = format!(
         "bootstrap.servers={bootstrap}\nlisteners=http://127.0.0.1:0\noffset.storage.file.filename={home}/offsets\nstate.dir={home}/state\n\
-         offset.flush.interval.ms=200\n"
+         offset.flush.interval.ms=200\n{keys}"
     );
     fs::write(&file, text).expect("written");
     Process::spawn(&mut lakefeed(&["connect", &file.to_string_lossy()]), dir.path().join("log"))
@@ -264,6 +274,10 @@ fn secrets_stay_where_they_are() {
     assert_eq!(client.get("/connectors/s/status")["connector"]["state"], "STOPPED");
     let all = format!("{infos}{made}{}{}", client.get("/connectors?expand=info"), client.get("/connectors/s/tasks"));
     assert!(!all.contains("hidden-in-a-file"), "{all}");
+    config["tasks.max"] = variable.clone().into();
+    let (_, wrong) = client.call("PUT", "/connectors/s/config", Some(&config));
+    let said = wrong["message"].as_str().unwrap_or_default();
+    assert!(said.contains(&format!("Invalid value {variable} for configuration tasks.max")), "{wrong}");
     stop(&mut worker);
     assert!(!worker.log().contains("hidden-in-a-file") && !worker.log().contains("written-out"), "{worker}");
 }
@@ -365,6 +379,29 @@ fn no_body_and_no_name_brings_the_interface_down() {
     );
     assert!(status == 400 && said["message"].as_str().is_some_and(|m| m.contains("control characters")), "{said}");
     assert_eq!(client.get("/health")["status"], "healthy");
+    stop(&mut worker);
+}
+
+#[test]
+fn only_pages_that_are_named_may_call_and_only_with_json() {
+    let dir = TempDir::new().expect("temporary folder");
+    let mut worker = worker_with(
+        &dir,
+        "access.control.allow.origin=http://console:8080\naccess.control.allow.methods=GET,PUT\ntopic.tracking.enable=false\n",
+    );
+    let client = Client::of(&mut worker);
+    let ask =
+        |origin: &str| client.with_headers("OPTIONS", "/connectors", &[("Origin", origin), ("Access-Control-Request-Method", "PUT")], None);
+    let allowed = ask("http://console:8080");
+    assert_eq!((allowed.status, allowed.header("access-control-allow-methods")), (200, Some("GET,PUT")));
+    let other = ask("http://elsewhere");
+    assert_eq!((other.status, other.header("access-control-allow-origin")), (405, None));
+    let seen = client.with_headers("GET", "/connectors", &[("Origin", "http://console:8080")], None);
+    assert_eq!((seen.status, seen.header("access-control-allow-origin")), (200, Some("http://console:8080")));
+    // What a page may send without the browser's question.
+    let plain = client.with_headers("POST", "/connectors", &[("Content-Type", "text/plain")], Some(b"{}"));
+    assert_eq!(plain.status, 415);
+    assert_eq!(client.call("GET", "/connectors/c/topics", None).0, 403);
     stop(&mut worker);
 }
 

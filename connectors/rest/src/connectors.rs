@@ -108,7 +108,7 @@ fn connector(app: &App, name: &str, mut config: BTreeMap<String, String>) -> Res
 
 fn refused(app: &App, refusal: Refusal, file: &ConnectorFile) -> Fault {
     match refusal {
-        Refusal::Invalid(errors) => validate::fault(app, file, &errors),
+        Refusal::Invalid(errors) => validate::fault(app, file, errors),
         other => Fault::of(other, &file.name()),
     }
 }

@@ -5,10 +5,13 @@
 //! golden data of the end to end tests say so and why.
 //!
 //! It runs on a thread and a tokio runtime of its own: uploads never make a call wait. What talks to Kafka or waits for tasks runs on that
-//! runtime's threads for blocking work. Bounds: [`BODY_BYTES`], [`TIMEOUT`].
+//! runtime's threads for blocking work. Bounds: [`BODY_BYTES`], [`TIMEOUT`], and 256 connections that
+//! are closed after two idle minutes.
 
 mod answer;
 mod connectors;
+mod cors;
+mod limited;
 mod loggers;
 mod offsets;
 mod plugins;
@@ -72,7 +75,9 @@ fn router(app: App) -> Router {
         .route("/admin/loggers", get(loggers::list))
         .route("/admin/loggers/", get(loggers::list))
         .route("/admin/loggers/{name}", get(loggers::of).put(loggers::set));
-    methods.with_state(Arc::new(app)).layer(axum::middleware::from_fn(answer::frame))
+    let cors = Arc::new(cors::Cors::new(app.worker.config()));
+    let own = axum::middleware::from_fn(answer::frame);
+    methods.with_state(Arc::new(app)).layer(own).layer(axum::middleware::from_fn_with_state(cors, cors::frame))
 }
 
 async fn root(State(app): Shared) -> Answer {

@@ -9,6 +9,7 @@ use lakefeed_core::{Error, Result};
 use lakefeed_runtime::{Worker, WorkerConfig};
 use tokio::sync::watch;
 
+use crate::limited::Limited;
 use crate::{App, Loggers, router};
 
 /// The longest that calls under way hold up the end, in seconds.
@@ -95,7 +96,7 @@ impl Server {
             let end = async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            servers.push(axum::serve(socket, router.clone()).with_graceful_shutdown(end).into_future());
+            servers.push(axum::serve(Limited::new(socket), router.clone()).with_graceful_shutdown(end).into_future());
         }
         let mut stopped = stopped;
         let body = move || {

@@ -72,6 +72,16 @@ const KEYS: &[Key] = &[
     Key::new("rest.advertised.port", KeyKind::Int, "The port of worker_id in status answers; unset, that of the first listener.")
         .importance(Importance::Low)
         .group("REST"),
+    Key::new(
+        "access.control.allow.origin",
+        KeyKind::List,
+        "Web pages that may make REST calls, by their origin; * is any. Unset, none of elsewhere.",
+    )
+    .importance(Importance::Low)
+    .group("REST"),
+    Key::new("access.control.allow.methods", KeyKind::List, "The methods that such pages may use; unset, GET, POST and HEAD.")
+        .importance(Importance::Low)
+        .group("REST"),
     Key::new("topic.tracking.enable", KeyKind::Boolean, "Whether the topics that a connector uses are shown.")
         .default("true")
         .importance(Importance::Low)
@@ -178,6 +188,11 @@ impl WorkerConfig {
     pub fn advertised(&self) -> (Option<&str>, Option<u16>) {
         let port = self.config.int("rest.advertised.port").and_then(|n| u16::try_from(n).ok());
         (self.config.get("rest.advertised.host.name"), port)
+    }
+
+    /// The web pages that may make REST calls, by origin, and their methods.
+    pub fn access_control(&self) -> (Vec<&str>, Vec<&str>) {
+        (self.config.list("access.control.allow.origin"), self.config.list("access.control.allow.methods"))
     }
 
     /// Whether the topics of connectors are shown, and whether they can be reset.
