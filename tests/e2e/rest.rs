@@ -418,6 +418,8 @@ fn a_signal_while_the_worker_starts_ends_it_cleanly() {
     let mut worker = Process::spawn(&mut lakefeed(&["connect", &file.to_string_lossy()]), dir.path().join("log"));
     // It has come to the brokers: signals are listened for before that.
     let _connection = silent.accept().expect("a connection");
+    let client = Client::of(&mut worker);
+    assert_eq!(client.call("GET", "/health", None), (503, json!({"status": "starting", "message": "Worker is still starting up."})));
     assert!(worker.terminate(Duration::from_secs(10)).success(), "{worker}");
     assert!(worker.log().contains("Stopped before the worker had started"), "{worker}");
 }

@@ -11,6 +11,7 @@
 mod answer;
 mod connectors;
 mod cors;
+mod gate;
 mod limited;
 mod loggers;
 mod offsets;
@@ -36,8 +37,10 @@ use answer::{Answer, Fault};
 pub const BODY_BYTES: usize = 1 << 20;
 /// The longest that a call takes, as in Kafka Connect.
 pub const TIMEOUT: Duration = Duration::from_secs(90);
-/// The version of Kafka Connect whose interface this is; tools decide by it which calls they make. Lakefeed's own is in `commit`.
+/// The version of Kafka Connect whose interface this is; tools decide by it which calls they make.
 pub const CONNECT_VERSION: &str = "4.3.1";
+/// The version of the plugins.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the handlers share.
 struct App {

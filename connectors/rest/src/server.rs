@@ -5,10 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use axum::Router;
 use lakefeed_core::{Error, Result};
 use lakefeed_runtime::{Worker, WorkerConfig};
 use tokio::sync::watch;
 
+use crate::gate::gate;
 use crate::limited::Limited;
 use crate::{App, Loggers, router};
 
@@ -62,19 +64,21 @@ fn host_of(address: SocketAddr) -> String {
     }
 }
 
-/// Answers REST calls until it is stopped or dropped.
+/// Answers REST calls until it is dropped.
 #[derive(Debug)]
 pub struct Server {
+    worker_id: String,
+    ready: watch::Sender<Option<Router>>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts to answer.
+    /// Starts to answer: `/health` says that the worker starts, other calls wait for [`Server::open`].
     ///
     /// # Errors
     /// `Fatal`: no thread can be had.
-    pub fn start(listeners: Listeners, worker: Arc<Worker>, loggers: Arc<dyn Loggers>) -> Result<Self> {
+    pub fn start(listeners: Listeners) -> Result<Self> {
         let failed = |what: &'static str| move |e: std::io::Error| Error::fatal(what).with_source(e);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -82,7 +86,8 @@ impl Server {
             .thread_name("rest")
             .build()
             .map_err(failed("can't start the runtime of the REST interface"))?;
-        let router = router(App { worker, loggers, worker_id: listeners.worker_id });
+        let (ready, opened) = watch::channel(None);
+        let gate = gate(opened);
         let (stop, stopped) = watch::channel(false);
         let mut servers = Vec::new();
         for socket in listeners.sockets {
@@ -96,7 +101,7 @@ impl Server {
             let end = async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            servers.push(axum::serve(Limited::new(socket), router.clone()).with_graceful_shutdown(end).into_future());
+            servers.push(axum::serve(Limited::new(socket), gate.clone()).with_graceful_shutdown(end).into_future());
         }
         let mut stopped = stopped;
         let body = move || {
@@ -115,7 +120,12 @@ impl Server {
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("rest".into()).spawn(body).map_err(failed("can't start a thread"))?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { worker_id: listeners.worker_id, ready, stop, thread: Some(thread) })
+    }
+
+    /// The worker has started: calls are for it.
+    pub fn open(&self, worker: Arc<Worker>, loggers: Arc<dyn Loggers>) {
+        self.ready.send_replace(Some(router(App { worker, loggers, worker_id: self.worker_id.clone() })));
     }
 }
 

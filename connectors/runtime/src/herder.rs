@@ -147,9 +147,10 @@ impl Worker {
             herd.retire(old.tasks);
         }
         tracing::info!(target: "lakefeed", connector = %name, class = entry.connector.plugin.class, "{}", if known { "The connector is changed" } else { "The connector is made" });
-        entry.start(&self.shared, herd.predecessors(&name))?;
+        let started = entry.start(&self.shared, herd.predecessors(&name));
         let info = entry.info();
         herd.connectors.insert(name, entry);
+        started?;
         Ok((!known, info))
     }
 
