@@ -406,6 +406,30 @@ fn only_pages_that_are_named_may_call_and_only_with_json() {
 }
 
 #[test]
+fn calls_need_a_password_where_one_is_asked_for() {
+    let dir = TempDir::new().expect("temporary folder");
+    let users = dir.path().join("users");
+    fs::write(&users, "alice=wonder:land\n").expect("written");
+    let asked = "rest.extension.classes=org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension\n";
+    let mut unclear = worker_with(&dir, asked);
+    assert_eq!(unclear.wait(PATIENCE).code(), Some(1), "{unclear}");
+    assert!(unclear.log().contains("rest.basic.auth.file: is required"), "{unclear}");
+    fs::remove_file(dir.path().join("log")).expect("removed");
+    let mut worker = worker_with(&dir, &format!("{asked}rest.basic.auth.file={}\n", users.display()));
+    let client = Client::of(&mut worker);
+    let with = |value: &str| client.with_headers("GET", "/connectors", &[("Authorization", value)], None);
+    // alice:wonder:land, alice:wonder:lane, bob:
+    for (value, status) in
+        [("Basic YWxpY2U6d29uZGVyOmxhbmQ=", 200), ("Basic YWxpY2U6d29uZGVyOmxhbmU=", 401), ("Basic Ym9iOg==", 401), ("Basic *", 401)]
+    {
+        assert_eq!(with(value).status, status, "{value}");
+    }
+    let refused = client.raw("DELETE", "/connectors/c", None);
+    assert!(refused.status == 401 && refused.header("www-authenticate").is_some_and(|h| h.starts_with("Basic")), "{refused:?}");
+    stop(&mut worker);
+}
+
+#[test]
 fn a_signal_while_the_worker_starts_ends_it_cleanly() {
     let dir = TempDir::new().expect("temporary folder");
     let file = dir.path().join("worker.properties");

@@ -9,6 +9,7 @@
 //! are closed after two idle minutes.
 
 mod answer;
+mod auth;
 mod connectors;
 mod cors;
 mod gate;
@@ -52,7 +53,7 @@ struct App {
 
 type Shared = State<Arc<App>>;
 
-fn router(app: App) -> Router {
+fn router(app: App, users: Arc<auth::Users>) -> Router {
     let methods = Router::new()
         .route("/", get(root))
         .route("/health", get(health))
@@ -80,7 +81,8 @@ fn router(app: App) -> Router {
         .route("/admin/loggers/{name}", get(loggers::of).put(loggers::set));
     let cors = Arc::new(cors::Cors::new(app.worker.config()));
     let own = axum::middleware::from_fn(answer::frame);
-    methods.with_state(Arc::new(app)).layer(own).layer(axum::middleware::from_fn_with_state(cors, cors::frame))
+    let known = axum::middleware::from_fn_with_state(users, auth::frame);
+    methods.with_state(Arc::new(app)).layer(own).layer(known).layer(axum::middleware::from_fn_with_state(cors, cors::frame))
 }
 
 async fn root(State(app): Shared) -> Answer {

@@ -10,6 +10,7 @@ use lakefeed_core::{Error, Result};
 use lakefeed_runtime::{Worker, WorkerConfig};
 use tokio::sync::watch;
 
+use crate::auth::Users;
 use crate::gate::gate;
 use crate::limited::Limited;
 use crate::{App, Loggers, router};
@@ -22,14 +23,16 @@ const GRACE_SECONDS: u64 = 2;
 pub struct Listeners {
     sockets: Vec<TcpListener>,
     worker_id: String,
+    users: Arc<Users>,
 }
 
 impl Listeners {
-    /// Takes the sockets. Where nothing is said in the worker's file and the usual port is taken, any free one of this machine serves.
+    /// Takes the sockets, and reads who may call. Where nothing is said in the worker's file and the usual port is taken, any free one of this machine serves.
     ///
     /// # Errors
-    /// `Config`: an address can't be had.
+    /// `Config`: an address can't be had, or the file of users can't be read.
     pub fn bind(config: &WorkerConfig) -> Result<Self> {
+        let users = Arc::new(Users::read(config)?);
         let mut sockets = Vec::new();
         for (host, port) in config.listeners() {
             let any = if host.is_empty() { "::".to_owned() } else { host.clone() };
@@ -51,7 +54,7 @@ impl Listeners {
         let (host, port) = config.advertised();
         let host = host.map(str::to_owned).or_else(|| first.map(host_of)).unwrap_or_else(|| "localhost".into());
         let port = port.or_else(|| first.map(|address| address.port())).unwrap_or(0);
-        Ok(Self { sockets, worker_id: format!("{host}:{port}") })
+        Ok(Self { sockets, worker_id: format!("{host}:{port}"), users })
     }
 }
 
@@ -68,6 +71,7 @@ fn host_of(address: SocketAddr) -> String {
 #[derive(Debug)]
 pub struct Server {
     worker_id: String,
+    users: Arc<Users>,
     ready: watch::Sender<Option<Router>>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
@@ -120,12 +124,13 @@ impl Server {
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("rest".into()).spawn(body).map_err(failed("can't start a thread"))?;
-        Ok(Self { worker_id: listeners.worker_id, ready, stop, thread: Some(thread) })
+        Ok(Self { worker_id: listeners.worker_id, users: listeners.users, ready, stop, thread: Some(thread) })
     }
 
     /// The worker has started: calls are for it.
     pub fn open(&self, worker: Arc<Worker>, loggers: Arc<dyn Loggers>) {
-        self.ready.send_replace(Some(router(App { worker, loggers, worker_id: self.worker_id.clone() })));
+        let app = App { worker, loggers, worker_id: self.worker_id.clone() };
+        self.ready.send_replace(Some(router(app, Arc::clone(&self.users))));
     }
 }
 
