@@ -14,16 +14,18 @@ fn frozen_worker(scene: &Scene) {
     let mut frozen = scene.worker("frozen", &scene.small_files());
     scene.wait_for_rows(&mut frozen, "the first files", 1);
     frozen.signal("STOP");
+    // Whatever the frozen one had done already: these are the heir's.
+    scene.produce(60_000..70_000, 10);
     let mut heir = scene.worker("heir", &scene.small_files());
-    scene.wait_for_rows(&mut heir, "everything by the other worker", 60_000);
+    scene.wait_for_rows(&mut heir, "everything by the other worker", 70_000);
     frozen.signal("CONT");
     frozen.wait_for_log("session timed out", PATIENCE);
     // Awake it works on as a member like any other.
     stop(&mut heir);
-    scene.produce(60_000..61_000, 10);
-    scene.wait_for_rows(&mut frozen, "the rows after", 61_000);
+    scene.produce(70_000..71_000, 10);
+    scene.wait_for_rows(&mut frozen, "the rows after", 71_000);
     stop(&mut frozen);
-    scene.assert_each_once(0..61_000);
+    scene.assert_each_once(0..71_000);
 }
 
 #[test]

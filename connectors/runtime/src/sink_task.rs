@@ -124,9 +124,9 @@ impl<'a> SinkTask<'a> {
         let result = if lost {
             Ok(())
         } else {
-            // Committed again though they have not moved: the mark beside them changes.
-            let offsets = durable;
-            self.dead_letters.flush(self.env).and_then(|()| self.commit_offsets(offsets, true))
+            // Committed again though they have not moved: the mark beside them changes. A group that has gone on without this member
+            // refuses it; whoever has the partitions then reads from the offsets that are committed.
+            self.dead_letters.flush(self.env).and_then(|()| self.commit_or_warn(durable, true))
         };
         self.committed.retain(|p, _| !partitions.contains(p));
         result
@@ -182,9 +182,13 @@ impl<'a> SinkTask<'a> {
         let offsets = self.moved(durable);
         // Dead letters that were not delivered are gone from memory: the task starts over, and the records are read again.
         self.dead_letters.flush(self.env)?;
-        match self.commit_offsets(offsets, false) {
+        self.commit_or_warn(offsets, false)
+    }
+
+    /// Commits; what passes is only told of: the next commit covers it, and what was published is recognised when it is read again.
+    fn commit_or_warn(&mut self, offsets: Vec<(TopicPartition, i64)>, last: bool) -> Result<()> {
+        match self.commit_offsets(offsets, last) {
             Err(error) if error.kind() == ErrorKind::Retry => {
-                // The next commit covers it; what was published is recognised when it is read again.
                 tracing::warn!(target: "lakefeed", connector = %self.env.connector.name, error = %error.chain(), "Offsets are not committed now");
                 Ok(())
             }

@@ -1,6 +1,7 @@
 //! The lake partition of each row.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -8,6 +9,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use chrono::NaiveDateTime;
+use foldhash::fast::RandomState;
 use lakefeed_core::{Batch, shorten};
 use lakefeed_layout::{KeyLayout, NameLimits, element, encode_value};
 
@@ -128,46 +130,37 @@ impl Partitioner {
     }
 
     pub(crate) fn group(&mut self, batch: &Batch, now_ms: i64) -> Groups {
-        let rows = batch.rows.num_rows();
         let columns: Vec<Column> = self.terms.iter().map(|term| self.column(term, batch, now_ms)).collect();
+        let (of_row, combinations) = combine(&columns, batch.rows.num_rows());
+        let mut counts = vec![0; combinations.len()];
+        of_row.iter().for_each(|combination| counts[*combination as usize] += 1);
         let mut groups = Groups::default();
-        // Combinations of ids to groups; rows that follow each other are mostly alike.
-        let mut known: HashMap<Vec<u32>, Option<usize>> = HashMap::new();
-        let mut last: (Vec<u32>, Option<usize>) = (Vec::new(), None);
-        let mut ids = Vec::with_capacity(columns.len());
-        for row in 0..rows {
-            ids.clear();
-            ids.extend(columns.iter().map(|c| c.ids[row]));
-            if row == 0 || ids != last.0 {
-                let group = match known.get(&ids) {
-                    Some(group) => *group,
-                    None => {
-                        let group = self.place(&columns, &ids, &batch.partition.topic, &mut groups);
-                        known.insert(ids.clone(), group);
-                        group
-                    }
-                };
-                last = (ids.clone(), group);
-            }
-            match last.1 {
+        if of_row.is_empty() {
+            return groups;
+        }
+        let mut known: HashMap<LakePartition, usize, RandomState> = HashMap::default();
+        let placed: Vec<Option<usize>> = combinations
+            .iter()
+            .zip(&counts)
+            .map(|(ids, count)| {
+                let path = self.path(&columns, ids, &batch.partition.topic).ok()?;
+                let group = *known.entry(path.clone()).or_insert(groups.rows.len());
+                if group == groups.rows.len() {
+                    groups.rows.push((path, Vec::with_capacity(*count)));
+                }
+                Some(group)
+            })
+            .collect();
+        for (row, combination) in of_row.into_iter().enumerate() {
+            match placed[combination as usize] {
                 Some(group) => groups.rows[group].1.push(row as u32),
                 None => {
-                    let (field, message) = self.refusal(&columns, &ids, &batch.partition.topic);
+                    let (field, message) = self.refusal(&columns, &combinations[combination as usize], &batch.partition.topic);
                     groups.rejected.push((row as u32, field, message));
                 }
             }
         }
         groups
-    }
-
-    /// The group of a combination; `None` if its rows can't be placed.
-    fn place(&mut self, columns: &[Column], ids: &[u32], topic: &str, groups: &mut Groups) -> Option<usize> {
-        let path = self.path(columns, ids, topic).ok()?;
-        if let Some(at) = groups.rows.iter().position(|(p, _)| *p == path) {
-            return Some(at);
-        }
-        groups.rows.push((path, Vec::new()));
-        Some(groups.rows.len() - 1)
     }
 
     fn path(&mut self, columns: &[Column], ids: &[u32], topic: &str) -> Result<LakePartition, String> {
@@ -260,25 +253,48 @@ impl Partitioner {
     }
 }
 
-/// Distinct values to ids; `text` is called once per distinct value.
-fn index<V: Copy + Eq + std::hash::Hash>(
-    values: impl Iterator<Item = V>, text: impl Fn(V) -> Result<String, (Option<String>, String)>,
-) -> Column {
-    let mut known: HashMap<V, u32> = HashMap::new();
-    let mut column = Column { ids: Vec::new(), texts: Vec::new() };
+/// The combination of ids that each row has, and what they are.
+fn combine(columns: &[Column], rows: usize) -> (Vec<u32>, Vec<Vec<u32>>) {
+    let mut of_row = vec![0; rows];
+    let mut combinations = vec![Vec::new()];
+    for column in columns {
+        if column.texts.len() == 1 {
+            combinations.iter_mut().for_each(|ids| ids.push(0));
+            continue;
+        }
+        let pairs = of_row.iter().zip(&column.ids).map(|(before, id)| (*before, *id));
+        let (ids, met) = distinct(pairs);
+        let longer = |(before, id): (u32, u32)| combinations[before as usize].iter().copied().chain([id]).collect();
+        combinations = met.into_iter().map(longer).collect();
+        of_row = ids;
+    }
+    (of_row, combinations)
+}
+
+/// The values as indices of the distinct ones, in the order in which they were met first.
+fn distinct<V: Copy + Eq + Hash>(values: impl Iterator<Item = V>) -> (Vec<u32>, Vec<V>) {
+    let mut known: HashMap<V, u32, RandomState> = HashMap::default();
+    let (mut ids, mut met) = (Vec::with_capacity(values.size_hint().0), Vec::new());
+    // Rows that follow each other are often alike.
     let mut last: Option<(V, u32)> = None;
     for value in values {
         let id = match last {
             Some((v, id)) if v == value => id,
             _ => *known.entry(value).or_insert_with(|| {
-                column.texts.push(text(value));
-                (column.texts.len() - 1) as u32
+                met.push(value);
+                (met.len() - 1) as u32
             }),
         };
         last = Some((value, id));
-        column.ids.push(id);
+        ids.push(id);
     }
-    column
+    (ids, met)
+}
+
+/// Distinct values to ids; `text` is called once per distinct value.
+fn index<V: Copy + Eq + Hash>(values: impl Iterator<Item = V>, text: impl Fn(V) -> Result<String, (Option<String>, String)>) -> Column {
+    let (ids, met) = distinct(values);
+    Column { ids, texts: met.into_iter().map(text).collect() }
 }
 
 fn buckets(times: impl Iterator<Item = Option<i64>>, what: &str, pattern: &Pattern, duration_ms: i64, zone: Zone) -> Column {
