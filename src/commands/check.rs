@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lakefeed_core::{ConfigError, Error, Result, printable};
-use lakefeed_runtime::{Variables, check, read_connector, worker_definition};
+use lakefeed_runtime::{Variables, WorkerConfig, check, read_connector};
 use serde_json::{Value, json};
 
 /// Checks connector and worker files without reaching out for anything. Exit code 1 if one is wrong
@@ -35,7 +35,7 @@ fn errors_of(path: &Path) -> Vec<ConfigError> {
     // A worker file names no connector; its brokers or converters tell it.
     let is_worker = !file.values.contains_key("connector.class") && !file.values.contains_key("name");
     let result = if is_worker && file.values.contains_key("bootstrap.servers") {
-        worker_definition().parse(&file.values).map(|_| ())
+        WorkerConfig::check(&file.values).map(|_| ())
     } else {
         check(&file, &crate::plugins::all()).map(|_| ())
     };

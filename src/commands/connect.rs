@@ -29,7 +29,7 @@ pub(crate) fn run(args: Args, levels: Arc<Levels>) -> Result<ExitCode> {
     let _entered = runtime.enter();
     // Before anything slow: a signal that comes while the worker starts ends it cleanly too.
     let mut signals = Signals::listen()?;
-    let listeners = Listeners::bind(&config)?;
+    let rest = Server::start(Listeners::bind(&config)?)?;
     let start = runtime.spawn_blocking(move || Worker::start(&config, &connectors, &crate::plugins::all()));
     let Some(worker) = runtime.block_on(signals.unless(start)) else {
         // What the start waits for ends with the process; nothing has been read yet.
@@ -38,7 +38,7 @@ pub(crate) fn run(args: Args, levels: Arc<Levels>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let worker = Arc::new(worker.map_err(|e| Error::fatal("the start has panicked").with_source(e))??);
-    let rest = Server::start(listeners, Arc::clone(&worker), levels)?;
+    rest.open(Arc::clone(&worker), levels);
     tracing::info!(target: "lakefeed", tasks = worker.tasks().len(), "The worker runs");
     let stopped = runtime.block_on(signals.until_done(&worker));
     drop(rest);

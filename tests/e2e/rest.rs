@@ -22,7 +22,13 @@ impl Client {
 
     #[track_caller]
     fn raw(&self, method: &str, path: &str, body: Option<&[u8]>) -> HttpAnswer {
-        http(&self.0, method, path, body, Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"))
+        let headers: &[_] = if body.is_some() { &[("Content-Type", "application/json")] } else { &[] };
+        self.with_headers(method, path, headers, body)
+    }
+
+    #[track_caller]
+    fn with_headers(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> HttpAnswer {
+        http(&self.0, method, path, headers, body, Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"))
     }
 
     #[track_caller]
@@ -56,11 +62,15 @@ impl Client {
 
 /// A worker without connectors.
 fn empty_worker(dir: &TempDir) -> Process {
+    worker_with(dir, "")
+}
+
+fn worker_with(dir: &TempDir, keys: &str) -> Process {
     let (home, file) = (dir.path().display(), dir.path().join("worker.properties"));
     let bootstrap = &kafka().bootstrap;
     let text = format!(
         "bootstrap.servers={bootstrap}\nlisteners=http://127.0.0.1:0\noffset.storage.file.filename={home}/offsets\nstate.dir={home}/state\n\
-         offset.flush.interval.ms=200\n"
+         offset.flush.interval.ms=200\n{keys}"
     );
     fs::write(&file, text).expect("written");
     Process::spawn(&mut lakefeed(&["connect", &file.to_string_lossy()]), dir.path().join("log"))
@@ -264,6 +274,10 @@ fn secrets_stay_where_they_are() {
     assert_eq!(client.get("/connectors/s/status")["connector"]["state"], "STOPPED");
     let all = format!("{infos}{made}{}{}", client.get("/connectors?expand=info"), client.get("/connectors/s/tasks"));
     assert!(!all.contains("hidden-in-a-file"), "{all}");
+    config["tasks.max"] = variable.clone().into();
+    let (_, wrong) = client.call("PUT", "/connectors/s/config", Some(&config));
+    let said = wrong["message"].as_str().unwrap_or_default();
+    assert!(said.contains(&format!("Invalid value {variable} for configuration tasks.max")), "{wrong}");
     stop(&mut worker);
     assert!(!worker.log().contains("hidden-in-a-file") && !worker.log().contains("written-out"), "{worker}");
 }
@@ -369,6 +383,53 @@ fn no_body_and_no_name_brings_the_interface_down() {
 }
 
 #[test]
+fn only_pages_that_are_named_may_call_and_only_with_json() {
+    let dir = TempDir::new().expect("temporary folder");
+    let mut worker = worker_with(
+        &dir,
+        "access.control.allow.origin=http://console:8080\naccess.control.allow.methods=GET,PUT\ntopic.tracking.enable=false\n",
+    );
+    let client = Client::of(&mut worker);
+    let ask =
+        |origin: &str| client.with_headers("OPTIONS", "/connectors", &[("Origin", origin), ("Access-Control-Request-Method", "PUT")], None);
+    let allowed = ask("http://console:8080");
+    assert_eq!((allowed.status, allowed.header("access-control-allow-methods")), (200, Some("GET,PUT")));
+    let other = ask("http://elsewhere");
+    assert_eq!((other.status, other.header("access-control-allow-origin")), (405, None));
+    let seen = client.with_headers("GET", "/connectors", &[("Origin", "http://console:8080")], None);
+    assert_eq!((seen.status, seen.header("access-control-allow-origin")), (200, Some("http://console:8080")));
+    // What a page may send without the browser's question.
+    let plain = client.with_headers("POST", "/connectors", &[("Content-Type", "text/plain")], Some(b"{}"));
+    assert_eq!(plain.status, 415);
+    assert_eq!(client.call("GET", "/connectors/c/topics", None).0, 403);
+    stop(&mut worker);
+}
+
+#[test]
+fn calls_need_a_password_where_one_is_asked_for() {
+    let dir = TempDir::new().expect("temporary folder");
+    let users = dir.path().join("users");
+    fs::write(&users, "alice=wonder:land\n").expect("written");
+    let asked = "rest.extension.classes=org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension\n";
+    let mut unclear = worker_with(&dir, asked);
+    assert_eq!(unclear.wait(PATIENCE).code(), Some(1), "{unclear}");
+    assert!(unclear.log().contains("rest.basic.auth.file: is required"), "{unclear}");
+    fs::remove_file(dir.path().join("log")).expect("removed");
+    let mut worker = worker_with(&dir, &format!("{asked}rest.basic.auth.file={}\n", users.display()));
+    let client = Client::of(&mut worker);
+    let with = |value: &str| client.with_headers("GET", "/connectors", &[("Authorization", value)], None);
+    // alice:wonder:land, alice:wonder:lane, bob:
+    for (value, status) in
+        [("Basic YWxpY2U6d29uZGVyOmxhbmQ=", 200), ("Basic YWxpY2U6d29uZGVyOmxhbmU=", 401), ("Basic Ym9iOg==", 401), ("Basic *", 401)]
+    {
+        assert_eq!(with(value).status, status, "{value}");
+    }
+    let refused = client.raw("DELETE", "/connectors/c", None);
+    assert!(refused.status == 401 && refused.header("www-authenticate").is_some_and(|h| h.starts_with("Basic")), "{refused:?}");
+    stop(&mut worker);
+}
+
+#[test]
 fn a_signal_while_the_worker_starts_ends_it_cleanly() {
     let dir = TempDir::new().expect("temporary folder");
     let file = dir.path().join("worker.properties");
@@ -381,6 +442,8 @@ fn a_signal_while_the_worker_starts_ends_it_cleanly() {
     let mut worker = Process::spawn(&mut lakefeed(&["connect", &file.to_string_lossy()]), dir.path().join("log"));
     // It has come to the brokers: signals are listened for before that.
     let _connection = silent.accept().expect("a connection");
+    let client = Client::of(&mut worker);
+    assert_eq!(client.call("GET", "/health", None), (503, json!({"status": "starting", "message": "Worker is still starting up."})));
     assert!(worker.terminate(Duration::from_secs(10)).success(), "{worker}");
     assert!(worker.log().contains("Stopped before the worker had started"), "{worker}");
 }

@@ -11,7 +11,7 @@ use lakefeed_runtime::{ConnectorFile, ConnectorInfo, ConnectorStatus, Refusal, R
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, Fault, flat, object, texts};
-use crate::{App, CONNECT_VERSION, Shared, text, validate};
+use crate::{App, Shared, VERSION, text, validate};
 
 type Done = Result<Answer, Fault>;
 type Pairs = Query<Vec<(String, String)>>;
@@ -108,7 +108,7 @@ fn connector(app: &App, name: &str, mut config: BTreeMap<String, String>) -> Res
 
 fn refused(app: &App, refusal: Refusal, file: &ConnectorFile) -> Fault {
     match refusal {
-        Refusal::Invalid(errors) => validate::fault(app, file, &errors),
+        Refusal::Invalid(errors) => validate::fault(app, file, errors),
         other => Fault::of(other, &file.name()),
     }
 }
@@ -231,7 +231,7 @@ fn info_json(info: &ConnectorInfo) -> Value {
 /// `restarted`: the tasks that are shown as restarting.
 fn status_json(app: &App, status: &ConnectorStatus, restarted: &[u32]) -> Value {
     let tasks: Vec<_> = status.tasks.iter().map(|task| task_json(app, task, restarted)).collect();
-    let connector = json!({"state": status.target.name(), "worker_id": app.worker_id, "version": CONNECT_VERSION});
+    let connector = json!({"state": status.target.name(), "worker_id": app.worker_id, "version": VERSION});
     json!({"name": status.name, "connector": connector, "tasks": tasks, "type": kind(status.kind)})
 }
 
@@ -245,7 +245,7 @@ fn task_json(app: &App, task: &TaskStatus, restarted: &[u32]) -> Value {
         TaskState::Paused => "PAUSED",
         TaskState::Failed => "FAILED",
     };
-    let mut body = json!({"id": task.task, "state": state, "worker_id": app.worker_id, "version": CONNECT_VERSION});
+    let mut body = json!({"id": task.task, "state": state, "worker_id": app.worker_id, "version": VERSION});
     if let Some(trouble) = &task.trouble {
         body["trace"] = text(trouble);
     }

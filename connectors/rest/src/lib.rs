@@ -5,10 +5,15 @@
 //! golden data of the end to end tests say so and why.
 //!
 //! It runs on a thread and a tokio runtime of its own: uploads never make a call wait. What talks to Kafka or waits for tasks runs on that
-//! runtime's threads for blocking work. Bounds: [`BODY_BYTES`], [`TIMEOUT`].
+//! runtime's threads for blocking work. Bounds: [`BODY_BYTES`], [`TIMEOUT`], and 256 connections that
+//! are closed after two idle minutes.
 
 mod answer;
+mod auth;
 mod connectors;
+mod cors;
+mod gate;
+mod limited;
 mod loggers;
 mod metrics;
 mod offsets;
@@ -34,8 +39,10 @@ use answer::{Answer, Fault};
 pub const BODY_BYTES: usize = 1 << 20;
 /// The longest that a call takes, as in Kafka Connect.
 pub const TIMEOUT: Duration = Duration::from_secs(90);
-/// The version of Kafka Connect whose interface this is; tools decide by it which calls they make. Lakefeed's own is in `commit`.
+/// The version of Kafka Connect whose interface this is; tools decide by it which calls they make.
 pub const CONNECT_VERSION: &str = "4.3.1";
+/// The version of the plugins.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the handlers share.
 struct App {
@@ -47,7 +54,7 @@ struct App {
 
 type Shared = State<Arc<App>>;
 
-fn router(app: App) -> Router {
+fn router(app: App, users: Arc<auth::Users>) -> Router {
     let methods = Router::new()
         .route("/", get(root))
         .route("/health", get(health))
@@ -74,7 +81,10 @@ fn router(app: App) -> Router {
         .route("/admin/loggers", get(loggers::list))
         .route("/admin/loggers/", get(loggers::list))
         .route("/admin/loggers/{name}", get(loggers::of).put(loggers::set));
-    methods.with_state(Arc::new(app)).layer(axum::middleware::from_fn(answer::frame))
+    let cors = Arc::new(cors::Cors::new(app.worker.config()));
+    let own = axum::middleware::from_fn(answer::frame);
+    let known = axum::middleware::from_fn_with_state(users, auth::frame);
+    methods.with_state(Arc::new(app)).layer(own).layer(known).layer(axum::middleware::from_fn_with_state(cors, cors::frame))
 }
 
 async fn root(State(app): Shared) -> Answer {

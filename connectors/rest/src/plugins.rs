@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Fault};
 use crate::connectors::kind;
-use crate::{App, CONNECT_VERSION, Shared};
+use crate::{App, Shared, VERSION};
 
 /// What is there beside connectors.
 const OTHERS: &[(&str, &str)] = &[("org.apache.kafka.connect.json.JsonConverter", "converter")];
 
 pub(crate) async fn list(State(app): Shared, Query(query): Query<Vec<(String, String)>>) -> Answer {
     let all = query.iter().any(|(key, value)| key == "connectorsOnly" && value.eq_ignore_ascii_case("false"));
-    let shown = |class: &str, kind: &str| json!({"class": class, "type": kind, "version": CONNECT_VERSION});
+    let shown = |class: &str, kind: &str| json!({"class": class, "type": kind, "version": VERSION});
     // A tool that looks for the class of a stock file finds it under the name that it knows.
     let names =
         app.worker.plugins().iter().flat_map(|p| std::iter::once(p.class).chain(p.aliases.iter().copied()).map(move |name| (name, p)));

@@ -5,10 +5,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use axum::Router;
 use lakefeed_core::{Error, Result};
 use lakefeed_runtime::{Worker, WorkerConfig};
 use tokio::sync::watch;
 
+use crate::auth::Users;
+use crate::gate::gate;
+use crate::limited::Limited;
 use crate::{App, Loggers, router};
 
 /// The longest that calls under way hold up the end, in seconds.
@@ -19,14 +23,16 @@ const GRACE_SECONDS: u64 = 2;
 pub struct Listeners {
     sockets: Vec<TcpListener>,
     worker_id: String,
+    users: Arc<Users>,
 }
 
 impl Listeners {
-    /// Takes the sockets. Where nothing is said in the worker's file and the usual port is taken, any free one of this machine serves.
+    /// Takes the sockets, and reads who may call. Where nothing is said in the worker's file and the usual port is taken, any free one of this machine serves.
     ///
     /// # Errors
-    /// `Config`: an address can't be had.
+    /// `Config`: an address can't be had, or the file of users can't be read.
     pub fn bind(config: &WorkerConfig) -> Result<Self> {
+        let users = Arc::new(Users::read(config)?);
         let mut sockets = Vec::new();
         for (host, port) in config.listeners() {
             let any = if host.is_empty() { "::".to_owned() } else { host.clone() };
@@ -48,7 +54,7 @@ impl Listeners {
         let (host, port) = config.advertised();
         let host = host.map(str::to_owned).or_else(|| first.map(host_of)).unwrap_or_else(|| "localhost".into());
         let port = port.or_else(|| first.map(|address| address.port())).unwrap_or(0);
-        Ok(Self { sockets, worker_id: format!("{host}:{port}") })
+        Ok(Self { sockets, worker_id: format!("{host}:{port}"), users })
     }
 }
 
@@ -61,19 +67,22 @@ fn host_of(address: SocketAddr) -> String {
     }
 }
 
-/// Answers REST calls until it is stopped or dropped.
+/// Answers REST calls until it is dropped.
 #[derive(Debug)]
 pub struct Server {
+    worker_id: String,
+    users: Arc<Users>,
+    ready: watch::Sender<Option<Router>>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts to answer.
+    /// Starts to answer: `/health` says that the worker starts, other calls wait for [`Server::open`].
     ///
     /// # Errors
     /// `Fatal`: no thread can be had.
-    pub fn start(listeners: Listeners, worker: Arc<Worker>, loggers: Arc<dyn Loggers>) -> Result<Self> {
+    pub fn start(listeners: Listeners) -> Result<Self> {
         let failed = |what: &'static str| move |e: std::io::Error| Error::fatal(what).with_source(e);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -81,7 +90,8 @@ impl Server {
             .thread_name("rest")
             .build()
             .map_err(failed("can't start the runtime of the REST interface"))?;
-        let router = router(App { worker, loggers, worker_id: listeners.worker_id });
+        let (ready, opened) = watch::channel(None);
+        let gate = gate(opened);
         let (stop, stopped) = watch::channel(false);
         let mut servers = Vec::new();
         for socket in listeners.sockets {
@@ -95,7 +105,7 @@ impl Server {
             let end = async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            servers.push(axum::serve(socket, router.clone()).with_graceful_shutdown(end).into_future());
+            servers.push(axum::serve(Limited::new(socket), gate.clone()).with_graceful_shutdown(end).into_future());
         }
         let mut stopped = stopped;
         let body = move || {
@@ -114,7 +124,13 @@ impl Server {
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("rest".into()).spawn(body).map_err(failed("can't start a thread"))?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { worker_id: listeners.worker_id, users: listeners.users, ready, stop, thread: Some(thread) })
+    }
+
+    /// The worker has started: calls are for it.
+    pub fn open(&self, worker: Arc<Worker>, loggers: Arc<dyn Loggers>) {
+        let app = App { worker, loggers, worker_id: self.worker_id.clone() };
+        self.ready.send_replace(Some(router(app, Arc::clone(&self.users))));
     }
 }
 

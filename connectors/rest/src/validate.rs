@@ -24,7 +24,7 @@ pub(crate) async fn validate(State(app): Shared, Path(class): Path<String>, head
     named(&values)?;
     let plugin = find(&app, &class).ok_or_else(|| unknown_class(&app, &class))?;
     let file = file(&app, values.clone())?;
-    let errors = check(&file, app.worker.plugins()).err().unwrap_or_default();
+    let errors = unresolved(&file, check(&file, app.worker.plugins()).err().unwrap_or_default());
     Ok(Answer::ok(infos(plugin, &values, &errors)))
 }
 
@@ -53,6 +53,16 @@ pub(crate) fn file(app: &App, raw: BTreeMap<String, String>) -> Result<Connector
     Ok(file)
 }
 
+/// Errors that show a variable and not what it stands for, which may be a secret.
+fn unresolved(file: &ConnectorFile, mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
+    for error in &mut errors {
+        if let Some(raw) = file.raw.get(&error.key).filter(|raw| file.values.get(&error.key) != Some(raw)) {
+            error.value = error.value.take().map(|_| raw.clone());
+        }
+    }
+    errors
+}
+
 fn knows(def: &ConfigDef, key: &str) -> bool {
     def.iter().any(|k| k.name == key) || def.prefixes().any(|(prefix, _)| key.starts_with(prefix))
 }
@@ -68,7 +78,8 @@ fn unknown_class(app: &App, class: &str) -> Fault {
 }
 
 /// All errors of a configuration as one fault.
-pub(crate) fn fault(app: &App, file: &ConnectorFile, errors: &[ConfigError]) -> Fault {
+pub(crate) fn fault(app: &App, file: &ConnectorFile, errors: Vec<ConfigError>) -> Fault {
+    let errors = unresolved(file, errors);
     let def = file.values.get("connector.class").and_then(|class| find(app, class)).map(definition).unwrap_or_default();
     let lines: Vec<_> = errors.iter().map(|error| error_text(&def, error)).collect();
     Fault::bad(format!(

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use lakefeed_core::{Error, Result};
 use serde_json::Value;
 
+/// The largest file that `${file:PATH:KEY}` reads.
+const PROVIDER_BYTES: u64 = 1 << 20;
+
 /// The configuration of one connector and where it came from.
 #[derive(Debug, Clone)]
 pub struct ConnectorFile {
@@ -196,6 +199,11 @@ fn environment(variable: &str, variables: &Variables) -> Result<String, String> 
 fn from_file(place: &str) -> Result<String, String> {
     let (file, key) = place.rsplit_once(':').ok_or_else(|| format!("expected ${{file:PATH:KEY}}, found ${{file:{place}}}"))?;
     let path = Path::new(file);
+    // Whoever makes connectors may name any file: one without an end would stop the worker.
+    let fits = std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= PROVIDER_BYTES);
+    if !fits {
+        return Err(format!("{file} is no file of at most {PROVIDER_BYTES} bytes"));
+    }
     let values = read(path).and_then(|text| properties(&text, path)).map_err(|e| e.chain())?;
     values.get(key).cloned().ok_or_else(|| format!("{file} has no key {key}"))
 }
@@ -234,6 +242,8 @@ mod tests {
         assert_eq!(values, pairs(&[("home", "x/y"), ("name", "a"), ("other", "${topic}")]));
         let error = parse("name=a\nk=${env:LAKEFEED_NO_SUCH}").expect_err("no such variable");
         assert!(error.chain().contains("no variable LAKEFEED_NO_SUCH"), "{}", error.chain());
+        let error = parse("name=a\nk=${file:/dev/zero:key}").expect_err("no end");
+        assert!(error.chain().contains("/dev/zero is no file"), "{}", error.chain());
     }
 
     #[test]

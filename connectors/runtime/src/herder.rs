@@ -4,7 +4,6 @@
 //! the last of those has ended, so that nothing is lost and nobody works beside a predecessor.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use lakefeed_core::{ConfigError, Error, PluginKind, Result};
@@ -141,15 +140,17 @@ impl Worker {
         if known && !or_change {
             return Err(Refusal::Exists);
         }
+        herd.tended = true;
         let mut entry = Entry::new(file, connector);
         if let Some(old) = herd.connectors.remove(&name) {
             (entry.target, entry.topics) = (old.target, Arc::clone(&old.topics));
             herd.retire(old.tasks);
         }
         tracing::info!(target: "lakefeed", connector = %name, class = entry.connector.plugin.class, "{}", if known { "The connector is changed" } else { "The connector is made" });
-        entry.start(&self.shared, herd.predecessors(&name))?;
+        let started = entry.start(&self.shared, herd.predecessors(&name));
         let info = entry.info();
         herd.connectors.insert(name, entry);
+        started?;
         Ok((!known, info))
     }
 
@@ -160,6 +161,7 @@ impl Worker {
     pub fn delete(&self, name: &str) -> Result<(), Refusal> {
         let mut herd = self.open_herd()?;
         let entry = herd.connectors.remove(name).ok_or(Refusal::Unknown)?;
+        herd.tended = true;
         tracing::info!(target: "lakefeed", connector = name, "The connector is deleted");
         herd.retire(entry.tasks);
         Ok(())
@@ -171,6 +173,7 @@ impl Worker {
     /// There is none.
     pub fn set_target(&self, name: &str, target: TargetState) -> Result<(), Refusal> {
         let mut herd = self.open_herd()?;
+        herd.tended |= herd.connectors.contains_key(name);
         let entry = herd.connectors.get_mut(name).ok_or(Refusal::Unknown)?;
         let before = std::mem::replace(&mut entry.target, target);
         tracing::info!(target: "lakefeed", connector = name, before = before.name(), now = target.name(), "The connector is told to change its state");
@@ -195,6 +198,7 @@ impl Worker {
     pub fn restart(&self, name: &str, which: Restart) -> Result<Vec<u32>, Refusal> {
         let mut herd = self.open_herd()?;
         let mut entry = herd.connectors.remove(name).ok_or(Refusal::Unknown)?;
+        herd.tended = true;
         let chosen = |thread: &TaskThread| match which {
             Restart::All => true,
             Restart::Failed => thread.task.stats.state() == TaskState::Failed,
@@ -222,7 +226,6 @@ impl Worker {
         if herd.closed {
             return Err(Refusal::Failed(Error::retry("the worker is stopping")));
         }
-        self.tended.store(true, Ordering::Release);
         Ok(herd)
     }
 }

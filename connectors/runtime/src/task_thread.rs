@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
-use lakefeed_core::{Error, Make, Processor, Result, Sink, Source};
+use lakefeed_core::{Error, ErrorKind, Make, Processor, Result, Sink, Source};
 
 use crate::stats::{TaskState, TaskStats};
 use crate::task::{Orders, TaskEnv};
@@ -77,6 +77,11 @@ impl TaskThread {
             let result = if env.orders.stopped() { Ok(()) } else { run(&shared, &env, made) };
             match &result {
                 Ok(()) => env.stats.set_state(TaskState::Stopped),
+                // Exit code and state say so; the trouble itself was told when it began.
+                Err(error) if env.orders.stopped() && error.kind() == ErrorKind::Retry => {
+                    tracing::warn!(target: "lakefeed", connector = %env.connector.name, task = env.context.task, error = %error.chain(), "Stopped while there was trouble; what was not committed is read again");
+                    env.stats.set_trouble(TaskState::Failed, error.chain());
+                }
                 Err(error) => {
                     tracing::error!(target: "lakefeed", connector = %env.connector.name, task = env.context.task, error = %error.chain(), "The task has failed");
                     env.stats.set_trouble(TaskState::Failed, error.chain());

@@ -1,7 +1,7 @@
 //! The worker: owns the connectors and the threads of all their tasks.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -28,8 +28,6 @@ pub struct Worker {
     pub(crate) shared: Arc<Shared>,
     plugins: Vec<Plugin>,
     cluster_id: Option<String>,
-    /// Somebody has made or changed connectors since the start: the worker waits for more of that.
-    pub(crate) tended: AtomicBool,
     herd: Mutex<Herd>,
 }
 
@@ -39,6 +37,8 @@ pub(crate) struct Herd {
     pub(crate) connectors: BTreeMap<String, Entry>,
     /// Tasks that were told to end, of connectors that are there and of others.
     pub(crate) retired: Vec<TaskThread>,
+    /// The connectors are not just those of files that it was started with: the worker waits for more of that.
+    pub(crate) tended: bool,
     /// The worker ends: nothing starts any more.
     pub(crate) closed: bool,
 }
@@ -74,8 +74,8 @@ impl Worker {
             }
             made.push((entry, parts));
         }
-        let tended = AtomicBool::new(files.is_empty());
-        let worker = Self { shared, plugins: plugins.to_vec(), cluster_id, tended, herd: Mutex::default() };
+        let herd = Herd { tended: files.is_empty(), ..Herd::default() };
+        let worker = Self { shared, plugins: plugins.to_vec(), cluster_id, herd: Mutex::new(herd) };
         for (mut entry, parts) in made {
             for (env, plugin) in parts {
                 // An error here drops the worker, which stops and joins the tasks that run already.
@@ -125,7 +125,7 @@ impl Worker {
     pub fn is_done(&self) -> bool {
         let ended = |task: &Task| matches!(task.stats.state(), TaskState::Stopped | TaskState::Failed);
         let tasks = self.tasks();
-        !self.tended.load(Ordering::Acquire) && !tasks.is_empty() && tasks.iter().all(ended)
+        !self.herd().tended && !tasks.is_empty() && tasks.iter().all(ended)
     }
 
     /// Waits for all tasks.

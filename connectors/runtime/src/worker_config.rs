@@ -72,6 +72,31 @@ const KEYS: &[Key] = &[
     Key::new("rest.advertised.port", KeyKind::Int, "The port of worker_id in status answers; unset, that of the first listener.")
         .importance(Importance::Low)
         .group("REST"),
+    Key::new(
+        "rest.extension.classes",
+        KeyKind::List,
+        "BasicAuthSecurityRestExtension: calls need a user and a password of rest.basic.auth.file.",
+    )
+    .validator(basic_auth_only)
+    .importance(Importance::Low)
+    .group("REST"),
+    Key::new(
+        "rest.basic.auth.file",
+        KeyKind::String,
+        "Users and passwords as Java properties, as Kafka Connect's PropertyFileLoginModule reads them. Set, calls need one.",
+    )
+    .importance(Importance::Low)
+    .group("REST"),
+    Key::new(
+        "access.control.allow.origin",
+        KeyKind::List,
+        "Web pages that may make REST calls, by their origin; * is any. Unset, none of elsewhere.",
+    )
+    .importance(Importance::Low)
+    .group("REST"),
+    Key::new("access.control.allow.methods", KeyKind::List, "The methods that such pages may use; unset, GET, POST and HEAD.")
+        .importance(Importance::Low)
+        .group("REST"),
     Key::new("topic.tracking.enable", KeyKind::Boolean, "Whether the topics that a connector uses are shown.")
         .default("true")
         .importance(Importance::Low)
@@ -108,6 +133,11 @@ const PREFIXES: &[(&str, &str)] = &[
     ("ssl.", "A setting of all clients, under Kafka's name."),
 ];
 
+fn basic_auth_only(value: &str) -> Result<(), String> {
+    let simple = |class: &str| class.trim().rsplit('.').next() == Some("BasicAuthSecurityRestExtension");
+    if value.split(',').all(simple) { Ok(()) } else { Err("expected BasicAuthSecurityRestExtension; there are no others".into()) }
+}
+
 fn listeners_are_http(value: &str) -> Result<(), String> {
     value.split(',').map(str::trim).filter(|v| !v.is_empty()).try_for_each(|listener| listener_address(listener).map(|_| ()))
 }
@@ -138,9 +168,21 @@ impl WorkerConfig {
     /// # Errors
     /// `Config`: with a line for each mistake.
     pub fn parse(what: &str, values: &BTreeMap<String, String>) -> Result<Self> {
-        let config = worker_definition()
-            .parse(values)
-            .map_err(|errors| ConfigError::into_error(what, &errors).unwrap_or_else(|| Error::config(format!("{what} is not valid"))))?;
+        let error =
+            |errors: Vec<_>| ConfigError::into_error(what, &errors).unwrap_or_else(|| Error::config(format!("{what} is not valid")));
+        Self::check(values).map_err(error)
+    }
+
+    /// Checks the values of a worker file.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn check(values: &BTreeMap<String, String>) -> Result<Self, Vec<ConfigError>> {
+        let config = worker_definition().parse(values)?;
+        // Calls that everybody can make, where somebody asked for passwords, would be the worst answer to a missing key.
+        if config.get("rest.extension.classes").is_some() && config.get("rest.basic.auth.file").is_none() {
+            return Err(vec![ConfigError::key("rest.basic.auth.file", "is required, because rest.extension.classes asks for passwords")]);
+        }
         Ok(Self { config })
     }
 
@@ -178,6 +220,16 @@ impl WorkerConfig {
     pub fn advertised(&self) -> (Option<&str>, Option<u16>) {
         let port = self.config.int("rest.advertised.port").and_then(|n| u16::try_from(n).ok());
         (self.config.get("rest.advertised.host.name"), port)
+    }
+
+    /// The file of users and passwords that calls need, if they do.
+    pub fn basic_auth_file(&self) -> Option<PathBuf> {
+        self.config.get("rest.basic.auth.file").map(PathBuf::from)
+    }
+
+    /// The web pages that may make REST calls, by origin, and their methods.
+    pub fn access_control(&self) -> (Vec<&str>, Vec<&str>) {
+        (self.config.list("access.control.allow.origin"), self.config.list("access.control.allow.methods"))
     }
 
     /// Whether the topics of connectors are shown, and whether they can be reset.

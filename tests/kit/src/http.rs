@@ -22,27 +22,29 @@ impl HttpAnswer {
     }
 }
 
-/// Sends a request to `HOST:PORT` and reads the whole answer. A body goes with `Content-Type: application/json`.
+/// Sends a request to `HOST:PORT` and reads the whole answer. A body goes with its length.
 ///
 /// # Errors
 /// The connection failed, or the answer did not come within `deadline` or is no HTTP.
-pub fn http(address: &str, method: &str, path: &str, body: Option<&[u8]>, deadline: Duration) -> Result<HttpAnswer, String> {
-    exchange(address, method, path, body, deadline).map_err(|error| format!("{method} {path} at {address}: {error}"))?
+pub fn http(
+    address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>, deadline: Duration,
+) -> Result<HttpAnswer, String> {
+    exchange(address, method, path, headers, body, deadline).map_err(|error| format!("{method} {path} at {address}: {error}"))?
 }
 
 fn exchange(
-    address: &str, method: &str, path: &str, body: Option<&[u8]>, deadline: Duration,
+    address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>, deadline: Duration,
 ) -> std::io::Result<Result<HttpAnswer, String>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(deadline))?;
     stream.set_write_timeout(Some(deadline))?;
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n").into_bytes();
+    headers.iter().for_each(|(name, value)| request.extend(format!("{name}: {value}\r\n").bytes()));
     if let Some(body) = body {
-        request.extend(format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len()).bytes());
-        request.extend(body);
-    } else {
-        request.extend(b"\r\n");
+        request.extend(format!("Content-Length: {}\r\n", body.len()).bytes());
     }
+    request.extend(b"\r\n");
+    request.extend(body.unwrap_or_default());
     // A server that refuses a long body answers before it has read all of it: the answer counts.
     let sent = stream.write_all(&request);
     let mut answer = Vec::new();
