@@ -64,7 +64,7 @@ pub(crate) fn step(bench: &mut Bench, interval_s: u64) -> Result<()> {
     }
     let objects = seen.len();
     bench.report.step(format!(
-        "freshness: {RATE} rows/s, a file is closed after {interval_s} s: from a record's timestamp until its object is there"
+        "freshness at {interval_s} s: from a record's timestamp until its object is there; {RATE} rows/s, files closed after {interval_s} s"
     ));
     let report = &mut bench.report;
     report.add("half of the rows within", Unit::Millis, percentile(&waits, 50.0), None);

@@ -57,8 +57,8 @@ KAFKA_BOOTSTRAP and S3_ENDPOINT name running servers; otherwise both are started
 
 const NOTES: &str = "
 Method. Rows per CPU-second: rows of the input by user and system time of the whole process, start and stop included; servers are not
-counted. rows/s and MB/s: from the start of the process until everything is published and committed, for the sinks with the quarter of a
-second after which idle files close. Memory is what is resident, libraries included. A bare loop is the same work with the same libraries
+counted. rows/s and MB/s: from the start of the process until everything is published and committed, for the sinks with the second
+after which idle files close (w1 and w4, which are compared with the neighbour: a quarter of it). Memory is what is resident, libraries included. A bare loop is the same work with the same libraries
 and without our plugins (csv: split lines and send ready rows; processor: consume and send ready rows; sinks: decode and encode in memory,
 one file, no dictionaries, no Kafka, no store). The neighbour is tests/bench/neighbour.py, without lake partitions. Each run of a sink has
 a bucket of its own, whose rows are counted by the footers of its files and whose requests MinIO has counted. Rows are the same in each
@@ -142,6 +142,13 @@ fn bench(args: &Args) -> Result<()> {
         neighbour::check()?;
     }
     let mut bench = Bench::new(Testbed::open(lakefeed, args.set.clone())?, args.rows);
+    let done = measure(&mut bench, args);
+    // What was measured before a failure is shown too.
+    show(&format!("\n{machine}{}{NOTES}", bench.report.show()))?;
+    done
+}
+
+fn measure(bench: &mut Bench, args: &Args) -> Result<()> {
     let start = Instant::now();
     for run in 1..=args.runs {
         for step in STEPS.iter().filter(|step| args.wants(step)) {
@@ -151,7 +158,7 @@ fn bench(args: &Args) -> Result<()> {
             bench.run(step)?;
         }
     }
-    show(&format!("\n{machine}{}{NOTES}", bench.report.show()))
+    Ok(())
 }
 
 /// The binary beside this program. Under `cargo run` it is brought up to date: cargo builds only what it was asked to run.

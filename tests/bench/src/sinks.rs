@@ -15,11 +15,13 @@ use crate::workloads::Topic;
 
 /// The connector file of the sink.
 pub(crate) const FILE: &str = "motor-lake-s3.properties";
-/// A row that waits for others in an open file would wait for `rotate.age.ms`; the end of a backlog is seen by this.
-pub(crate) const IDLE_MS: &str = "250";
+/// When the files of a backlog that has come to its end are closed; by `rotate.age.ms` they would be open for a minute.
+pub(crate) const IDLE: Setting<'static> = ("rotate.idle.ms", Some("1000"));
+/// The same, sooner, where seconds are compared. More files are closed before the end, when a topic partition waits for its turn.
+pub(crate) const SOON_IDLE: Setting<'static> = ("rotate.idle.ms", Some("250"));
 
 /// Plain JSON in the place of a change stream, and no lake partitions: what is left of the file are defaults.
-pub(crate) const PLAIN: [Setting<'static>; 3] = [("transforms", None), ("partition.by", None), ("partition.columns.drop", None)];
+pub(crate) const PLAIN: [Setting<'static>; 4] = [("transforms", None), ("partition.by", None), ("partition.columns.drop", None), IDLE];
 
 /// A topic that was written to a bucket of its own.
 #[derive(Debug, Clone)]
@@ -29,8 +31,15 @@ pub(crate) struct Drained {
     pub(crate) wall_s: f64,
     pub(crate) usage: Usage,
     pub(crate) lake: Lake,
-    /// The requests that the store counted, if it tells.
+    /// The requests that the store counted, if that was asked for and it tells.
     pub(crate) requests: Option<u64>,
+}
+
+/// What is counted after a run. Requests take two seconds more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Count {
+    Rows,
+    RowsAndRequests,
 }
 
 /// What a bucket holds.
@@ -38,6 +47,8 @@ pub(crate) struct Drained {
 pub(crate) struct Lake {
     pub(crate) rows: u64,
     pub(crate) objects: u64,
+    /// Folders that have some: the lake partitions.
+    pub(crate) folders: u64,
     pub(crate) bytes: u64,
     pub(crate) median_bytes: u64,
 }
@@ -55,12 +66,12 @@ impl Drained {
 }
 
 /// Runs the sink until all of a topic is in a bucket, of which `rows` are good.
-pub(crate) fn drain(bed: &Testbed, topic: &Topic, rows: u64, keys: &[Setting<'_>]) -> Result<Drained> {
+pub(crate) fn drain(bed: &Testbed, topic: &Topic, rows: u64, keys: &[Setting<'_>], count: Count) -> Result<Drained> {
     let bucket = bed.minio.bucket();
-    let own = [("topics", Some(topic.name.as_str())), ("rotate.idle.ms", Some(IDLE_MS))];
+    let own = [("topics", Some(topic.name.as_str()))];
     let keys: Vec<Setting<'_>> = own.into_iter().chain(keys.iter().copied()).collect();
     let (wall_s, usage) = bed.drain(FILE, &bucket, &topic.name, &keys)?;
-    let requests = requests(bed, &bucket);
+    let requests = if count == Count::RowsAndRequests { requests(bed, &bucket) } else { None };
     let lake = lake(bed, &bucket)?;
     if lake.rows != rows {
         return Err(Error::fatal(format!("topic {}: {} rows are in the lake, expected {rows}", topic.name, lake.rows)));
@@ -71,14 +82,14 @@ pub(crate) fn drain(bed: &Testbed, topic: &Topic, rows: u64, keys: &[Setting<'_>
 /// What a bucket holds, by the footers of all its Parquet files.
 pub(crate) fn lake(bed: &Testbed, bucket: &str) -> Result<Lake> {
     let query = format!(
-        "SELECT coalesce(sum(num_rows), 0), count(*), coalesce(sum(file_size_bytes), 0), coalesce(round(median(file_size_bytes)), 0)::BIGINT \
+        "SELECT coalesce(sum(num_rows), 0), count(*), count(DISTINCT regexp_replace(file_name, '/[^/]*$', '')), coalesce(sum(file_size_bytes), 0), coalesce(round(median(file_size_bytes)), 0)::BIGINT \
          FROM parquet_file_metadata('s3://{bucket}/**/*.parquet')"
     );
     let answer = sql(bed, bucket, &query)?;
     let numbers: Vec<u64> = answer.lines().nth(1).unwrap_or("").split(',').filter_map(|cell| cell.parse().ok()).collect();
     match numbers[..] {
-        [rows, objects, bytes, median_bytes] => Ok(Lake { rows, objects, bytes, median_bytes }),
-        _ => Err(Error::fatal(format!("lakefeed sql answered '{answer}', expected four numbers"))),
+        [rows, objects, folders, bytes, median_bytes] => Ok(Lake { rows, objects, folders, bytes, median_bytes }),
+        _ => Err(Error::fatal(format!("lakefeed sql answered '{answer}', expected five numbers"))),
     }
 }
 

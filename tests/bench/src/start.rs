@@ -28,10 +28,10 @@ pub(crate) fn step(bench: &mut Bench) -> Result<()> {
     let idle = idle_bytes(bench)?;
     bench.report.step("start: the binary, and a worker with one S3 sink".to_owned());
     let report = &mut bench.report;
-    report.add("binary, the DuckDB library beside it not included", Unit::Mib, size as f64, None);
+    report.add("binary, the DuckDB library beside it not included", Unit::Bytes, size as f64, None);
     report.add("lakefeed --version", Unit::Millis, median(&mut versions), None);
     report.add("lakefeed connect until its first object is there", Unit::Millis, median(&mut first), None);
-    report.add("memory of a worker that has nothing to do", Unit::Mib, idle as f64, None);
+    report.add("memory of a worker that has nothing to do", Unit::Bytes, idle as f64, None);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use lakefeed_kit::{Process, run};
 
 use crate::floors::Rate;
 use crate::process::{Usage, watch};
-use crate::sinks::{self, Drained, PLAIN};
+use crate::sinks::{self, Count, Drained, IDLE, PLAIN, SOON_IDLE};
 use crate::table::Target::{AtLeast, AtMost};
 use crate::table::{Report, Target, Unit};
 use crate::testbed::{LIMIT, PARTITIONS, PATIENCE, Setting, Testbed, ended};
@@ -91,14 +91,14 @@ impl Bench {
         }
         report.add("rows/s", Unit::Rows, topic.rows as f64 / wall_s, None);
         report.add("MB/s of input", Unit::Megabytes, topic.bytes as f64 / wall_s, None);
-        report.add("peak memory", Unit::Mib, usage.peak_bytes as f64, Some(AtMost(PEAK_BYTES)));
+        report.add("peak memory", Unit::Bytes, usage.peak_bytes as f64, Some(AtMost(PEAK_BYTES)));
     }
 
     /// What the sink has written, and what it asked of the store.
     pub(crate) fn lake(&mut self, topic: &Topic, drained: &Drained, requests_target: Option<f64>) {
         let (lake, report) = (&drained.lake, &mut self.report);
         report.add("objects", Unit::Count, lake.objects as f64, None);
-        report.add("median object", Unit::Mib, lake.median_bytes as f64, None);
+        report.add("median object", Unit::Bytes, lake.median_bytes as f64, None);
         report.add("bytes of Parquet / bytes of input", Unit::Times, lake.bytes as f64 / topic.bytes as f64, None);
         if let Some(requests) = drained.requests {
             let per_gb = requests as f64 / (topic.bytes as f64 / 1e9);
@@ -175,7 +175,7 @@ impl Bench {
         let drained = self.parquet(
             "sink: stream records to Parquet on MinIO, by profile_id",
             &stream,
-            &[],
+            &[IDLE],
             Shape::NewImage,
             (Some(300_000.0), None),
         )?;
@@ -185,7 +185,7 @@ impl Bench {
 
     fn w1(&mut self) -> Result<()> {
         let table = self.table()?;
-        let keys = [("transforms", None)];
+        let keys = [("transforms", None), SOON_IDLE];
         let targets = (Some(600_000.0), Some(0.75));
         let drained = self.parquet("w1: motor JSON to Parquet on MinIO, by profile_id", &table, &keys, Shape::Plain, targets)?;
         self.lake(&table, &drained, None);
@@ -211,7 +211,13 @@ impl Bench {
     fn w4(&mut self) -> Result<()> {
         let topic = self.topic("small", Workload::Small, PARTITIONS, self.rows * 5)?;
         let targets = (Some(1_500_000.0), None);
-        let drained = self.parquet("w4: events of 70 bytes to Parquet on MinIO", &topic, &PLAIN, Shape::Plain, targets)?;
+        let drained = self.parquet(
+            "w4: events of 70 bytes to Parquet on MinIO",
+            &topic,
+            &[&PLAIN[..], &[SOON_IDLE]].concat(),
+            Shape::Plain,
+            targets,
+        )?;
         self.lake(&topic, &drained, Some(REQUESTS));
         self.beside_the_neighbour(&topic, &drained)
     }
@@ -220,7 +226,7 @@ impl Bench {
     fn parquet(
         &mut self, what: &str, topic: &Topic, keys: &[Setting<'_>], shape: Shape, targets: (Option<f64>, Option<f64>),
     ) -> Result<Drained> {
-        let drained = sinks::drain(&self.bed, topic, topic.rows, keys)?;
+        let drained = sinks::drain(&self.bed, topic, topic.rows, keys, Count::RowsAndRequests)?;
         let rate = floors::decode_and_encode(&floors::sample(&self.bed.settings, &topic.name)?, shape, topic.rows)?;
         self.report.step(title(what, topic));
         let floor = Floor { rate, target: targets.1.map(AtLeast) };
@@ -233,7 +239,7 @@ impl Bench {
         let report = &mut self.report;
         report.add("neighbour: rows per CPU-second", Unit::Rows, theirs.rate(), None);
         report.add("neighbour: rows/s", Unit::Rows, theirs.speed(), None);
-        report.add("neighbour: peak memory", Unit::Mib, theirs.usage.peak_bytes as f64, None);
+        report.add("neighbour: peak memory", Unit::Bytes, theirs.usage.peak_bytes as f64, None);
         report.add("rows per CPU-second / neighbour", Unit::Times, ours.rate() / theirs.rate(), Some(AtLeast(2.0)));
         report.add("rows/s / neighbour", Unit::Times, ours.speed() / theirs.speed(), Some(AtLeast(2.0)));
         Ok(())

@@ -9,8 +9,8 @@ pub(crate) enum Unit {
     Rows,
     /// Megabytes (10^6) in a second, of the clock or of the CPU.
     Megabytes,
-    /// Bytes, shown as MiB.
-    Mib,
+    /// Bytes, shown as KiB or MiB.
+    Bytes,
     /// One figure divided by another.
     Times,
     Percent,
@@ -46,9 +46,9 @@ struct Line {
 }
 
 impl Report {
-    /// The figures that follow belong to this step. The same title in a later run is the same step.
+    /// The figures that follow belong to this step. What stands before the colon is its name: the same in a later run is the same step.
     pub(crate) fn step(&mut self, title: String) {
-        let step = match self.steps.iter().position(|step| step.title == title) {
+        let step = match self.steps.iter().position(|step| step.name() == name(&title)) {
             Some(at) => self.steps.remove(at),
             None => Step { title, lines: Vec::new() },
         };
@@ -69,9 +69,9 @@ impl Report {
         let mut text = format!("{:<52} {:>10} {:>12}\n", "", "measured", "target");
         let (mut all, mut missed) = (0, Vec::new());
         // A step that was run again has moved to the end: all have, in their order.
-        for step in &mut self.steps {
-            text += &format!("\n{}\n", step.title);
-            for line in &mut step.lines {
+        for Step { title, lines } in &mut self.steps {
+            text += &format!("\n{title}\n");
+            for line in lines {
                 let value = median(&mut line.values);
                 let wanted = line.target.map(|target| (target.show(line.unit), target.is_met(value)));
                 let (target, verdict) = match &wanted {
@@ -88,7 +88,7 @@ impl Report {
                 text.push('\n');
                 all += usize::from(wanted.is_some());
                 if let Some((_, false)) = wanted {
-                    missed.push(format!("{}: {}", step.title.split([':', ',']).next().unwrap_or(""), line.what));
+                    missed.push(format!("{}: {}", name(title), line.what));
                 }
             }
         }
@@ -96,6 +96,16 @@ impl Report {
         let _ = writeln!(text, "\n{} of {all} targets met{}", all - missed.len(), if missed.is_empty() { "" } else { "; missed:" });
         missed.iter().fold(text, |text, line| text + "  " + line + "\n")
     }
+}
+
+impl Step {
+    fn name(&self) -> &str {
+        name(&self.title)
+    }
+}
+
+fn name(title: &str) -> &str {
+    title.split(':').next().unwrap_or_default()
 }
 
 impl Target {
@@ -120,7 +130,8 @@ impl Unit {
             Self::Rows if value >= 999_500.0 => format!("{:.2} M", value / 1e6),
             Self::Rows => format!("{:.0} k", value / 1e3),
             Self::Megabytes => format!("{:.0} MB", value / 1e6),
-            Self::Mib => format!("{:.1} MiB", value / f64::from(1 << 20)),
+            Self::Bytes if value < f64::from(1 << 20) => format!("{:.0} KiB", value / 1024.0),
+            Self::Bytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
             Self::Times => format!("{value:.2} x"),
             Self::Percent => format!("{value:.1} %"),
             Self::Millis => format!("{value:.0} ms"),
@@ -143,9 +154,9 @@ mod tests {
     fn shows_medians_targets_and_what_was_missed() {
         let mut report = Report::default();
         for value in [500e3, 1.5e6, 610e3] {
-            report.step("w9: rows, all of them".to_owned());
+            report.step(format!("w9: {value} rows"));
             report.add("rows per CPU-second", Unit::Rows, value, Some(Target::AtLeast(600e3)));
-            report.add("peak memory", Unit::Mib, 257.0 * 1024.0 * 1024.0, Some(Target::AtMost(256.0 * 1024.0 * 1024.0)));
+            report.add("peak memory", Unit::Bytes, 257.0 * 1024.0 * 1024.0, Some(Target::AtMost(256.0 * 1024.0 * 1024.0)));
             report.add("rows/s", Unit::Rows, 999e3, None);
         }
         let text = report.show();

@@ -115,8 +115,8 @@ fn motor(buffer: &mut Vec<u8>, row: u64, random: &mut Random) -> std::io::Result
 
 fn small(buffer: &mut Vec<u8>, row: u64, random: &mut Random) -> std::io::Result<()> {
     let (user, cents) = (random.below(100_000), random.below(1_000_000));
-    write!(buffer, "{{\"id\":{:08},\"user\":\"u{user:05}\",", 10_000_000 + row)?;
-    write!(buffer, "\"ts\":{},\"value\":{}.{:02}}}", TIME_MS + row, cents / 100, cents % 100)
+    write!(buffer, "{{\"id\":{:08},\"user_id\":\"u{user:05}\",", 10_000_000 + row)?;
+    write!(buffer, "\"time\":{},\"value\":{}.{:02}}}", TIME_MS + row, cents / 100, cents % 100)
 }
 
 /// 2026-01-01 00:00:00 UTC.
@@ -141,7 +141,7 @@ fn nested(buffer: &mut Vec<u8>, row: u64, random: &mut Random) -> std::io::Resul
         write!(buffer, "\"price\":{}.{:02}}}", price / 100, price % 100)?;
     }
     write!(buffer, "],\"total\":{}.5,\"paid\":{},\"note\":\"", random.below(10_000), random.below(2) == 0)?;
-    for word in 0..62 {
+    for word in 0..68 {
         write!(buffer, "{}{}", if word == 0 { "" } else { " " }, WORDS[random.below(16) as usize])?;
     }
     write!(buffer, "\"}}")
@@ -151,7 +151,7 @@ fn nested(buffer: &mut Vec<u8>, row: u64, random: &mut Random) -> std::io::Resul
 fn wide(buffer: &mut Vec<u8>, row: u64, random: &mut Random) -> std::io::Result<()> {
     write!(buffer, "{{\"id\":{row}")?;
     for column in 1..200 {
-        write!(buffer, ",\"column_{column}\":")?;
+        write!(buffer, ",\"col_{column}\":")?;
         match column % 20 {
             0..12 => write!(buffer, "{:.6}", 100.0 * random.signed())?,
             12..16 => write!(buffer, "{}", random.below(1_000_000))?,
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn values_have_the_sizes_of_the_workloads() {
         let expected =
-            [(Workload::Nested, 1000..1090), (Workload::Wide, 3600..4000), (Workload::Small, 64..76), (Workload::Interleaved, 300..350)];
+            [(Workload::Nested, 1000..1080), (Workload::Wide, 3600..3900), (Workload::Small, 68..73), (Workload::Interleaved, 350..380)];
         for (workload, sizes) in expected {
             let mean = rows(workload).bytes() / 1000;
             assert!(sizes.contains(&mean), "{workload:?}: {mean} bytes a row");
