@@ -49,7 +49,8 @@ lakefeed-bench [--rows N] [--runs N] [--only STEP,...] [--set KEY=VALUE] [--lake
                       freshness   from a record's timestamp until its object is there
                       bad-rows    dead letters
                       start       size, start and idle memory of the binary
-  --set KEY=VALUE   a key of the connectors, beside or in the place of what their files say; may be repeated
+  --set KEY=VALUE   a key of the connectors or (memory.*, offset.*, consumer.*) of the worker, in the place of what its file or the step
+                    says; may be repeated
   --lakefeed PATH   the binary to measure; default: the one beside this program, which cargo brings up to date
 
 KAFKA_BOOTSTRAP and S3_ENDPOINT name running servers; otherwise both are started.
@@ -57,12 +58,13 @@ KAFKA_BOOTSTRAP and S3_ENDPOINT name running servers; otherwise both are started
 
 const NOTES: &str = "
 Method. Rows per CPU-second: rows of the input by user and system time of the whole process, start and stop included; servers are not
-counted. rows/s and MB/s: from the start of the process until everything is published and committed, for the sinks with the second
-after which idle files close (w1 and w4, which are compared with the neighbour: a quarter of it). Memory is what is resident, libraries included. A bare loop is the same work with the same libraries
-and without our plugins (csv: split lines and send ready rows; processor: consume and send ready rows; sinks: decode and encode in memory,
-one file, no dictionaries, no Kafka, no store). The neighbour is tests/bench/neighbour.py, without lake partitions. Each run of a sink has
-a bucket of its own, whose rows are counted by the footers of its files and whose requests MinIO has counted. Rows are the same in each
-run and on each machine. MB: 10^6 bytes, MiB: 2^20.
+counted. rows/s and MB/s: from the start of the process until everything is published and committed, for the sinks with the second after
+which idle files close (w1 and w4, which are compared with the neighbour: a quarter of it). Memory is what is resident, libraries included.
+A bare loop is the same work with the same libraries and without our plugins (csv: split lines and send ready rows; processor: consume and
+send ready rows; sinks: decode and encode in memory, one file, no dictionaries, no Kafka, no store). The neighbour is
+tests/bench/neighbour.py, without lake partitions. Each run of a sink has a bucket of its own, whose rows are counted by the footers of its
+files and whose requests MinIO has counted. Dead letters are counted by the offsets of their topic. Freshness is looked at every 20 ms.
+Rows have the same values in each run and on each machine. MB: 10^6 bytes, MiB: 2^20.
 ";
 
 struct Args {

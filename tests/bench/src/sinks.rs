@@ -17,8 +17,8 @@ use crate::workloads::Topic;
 pub(crate) const FILE: &str = "motor-lake-s3.properties";
 /// When the files of a backlog that has come to its end are closed; by `rotate.age.ms` they would be open for a minute.
 pub(crate) const IDLE: Setting<'static> = ("rotate.idle.ms", Some("1000"));
-/// The same, sooner, where seconds are compared. More files are closed before the end, when a topic partition waits for its turn.
-pub(crate) const SOON_IDLE: Setting<'static> = ("rotate.idle.ms", Some("250"));
+/// Where seconds are compared, the end is seen sooner. More files are closed before the end: whenever a topic partition waits for its turn.
+pub(crate) const SOON: [Setting<'static>; 2] = [("rotate.idle.ms", Some("250")), ("offset.flush.interval.ms", Some("100"))];
 
 /// Plain JSON in the place of a change stream, and no lake partitions: what is left of the file are defaults.
 pub(crate) const PLAIN: [Setting<'static>; 4] = [("transforms", None), ("partition.by", None), ("partition.columns.drop", None), IDLE];

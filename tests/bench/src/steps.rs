@@ -12,7 +12,7 @@ use lakefeed_kit::{Process, run};
 
 use crate::floors::Rate;
 use crate::process::{Usage, watch};
-use crate::sinks::{self, Count, Drained, IDLE, PLAIN, SOON_IDLE};
+use crate::sinks::{self, Count, Drained, IDLE, PLAIN, SOON};
 use crate::table::Target::{AtLeast, AtMost};
 use crate::table::{Report, Target, Unit};
 use crate::testbed::{LIMIT, PARTITIONS, PATIENCE, Setting, Testbed, ended};
@@ -185,7 +185,7 @@ impl Bench {
 
     fn w1(&mut self) -> Result<()> {
         let table = self.table()?;
-        let keys = [("transforms", None), SOON_IDLE];
+        let keys = [&[("transforms", None)], &SOON[..]].concat();
         let targets = (Some(600_000.0), Some(0.75));
         let drained = self.parquet("w1: motor JSON to Parquet on MinIO, by profile_id", &table, &keys, Shape::Plain, targets)?;
         self.lake(&table, &drained, None);
@@ -211,14 +211,9 @@ impl Bench {
     fn w4(&mut self) -> Result<()> {
         let topic = self.topic("small", Workload::Small, PARTITIONS, self.rows * 5)?;
         let targets = (Some(1_500_000.0), None);
-        let drained = self.parquet(
-            "w4: events of 70 bytes to Parquet on MinIO",
-            &topic,
-            &[&PLAIN[..], &[SOON_IDLE]].concat(),
-            Shape::Plain,
-            targets,
-        )?;
-        self.lake(&topic, &drained, Some(REQUESTS));
+        let drained =
+            self.parquet("w4: events of 70 bytes to Parquet on MinIO", &topic, &[&PLAIN[..], &SOON].concat(), Shape::Plain, targets)?;
+        self.lake(&topic, &drained, None);
         self.beside_the_neighbour(&topic, &drained)
     }
 

@@ -36,6 +36,9 @@ pub(crate) struct Testbed {
     names: Cell<u32>,
 }
 
+/// How the keys begin that belong to the worker, and not to the connector.
+const WORKER_KEYS: [&str; 3] = ["memory.", "offset.", "consumer."];
+
 /// A key and its value; without one the key is to be missing, with all that belongs to it, as `transforms.image.type` to `transforms`.
 pub(crate) type Setting<'a> = (&'a str, Option<&'a str>);
 
@@ -63,16 +66,18 @@ impl Testbed {
         format!("{}-{what}{}", self.base, self.names.get())
     }
 
-    /// Starts a worker on one file of connectors/config, with some keys set anew.
+    /// Starts a worker on one file of connectors/config, with some keys set anew: the last one of a name counts.
     pub(crate) fn worker(&self, file: &str, bucket: &str, keys: &[Setting<'_>]) -> Result<Worker<'_>> {
         let name = self.name("connector");
         let home = self.folder.path().join(&name);
         fs::create_dir(&home).map_err(|e| Error::fatal("can't make a folder").with_source(e))?;
-        // Offsets are committed more often than every 5 s, so that the end is seen soon.
-        let worker = edited("worker.properties", &home, &[("offset.flush.interval.ms", Some("100"))])?;
         let set = self.set.iter().map(|(key, value)| (key.as_str(), Some(value.as_str())));
-        let keys: Vec<Setting<'_>> = [("name", Some(name.as_str()))].into_iter().chain(keys.iter().copied()).chain(set).collect();
-        let connector = edited(file, &home, &keys)?;
+        // Offsets are committed more often than every 5 s, so that the end is seen soon.
+        let all = [("name", Some(name.as_str())), ("offset.flush.interval.ms", Some("500"))].into_iter();
+        let all = all.chain(keys.iter().copied()).chain(set);
+        let (of_worker, of_connector): (Vec<_>, Vec<_>) = all.partition(|(key, _)| WORKER_KEYS.iter().any(|own| key.starts_with(own)));
+        let worker = edited("worker.properties", &home, &of_worker)?;
+        let connector = edited(file, &home, &of_connector)?;
         let mut command = Command::new(&self.lakefeed);
         command.arg("connect").args([worker, connector]);
         command.env("KAFKA_BOOTSTRAP", &self.kafka.bootstrap).env("LAKEFEED_HOME", &home).env("NO_COLOR", "1");
