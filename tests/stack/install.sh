@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Puts the servers and tools of the tests into the cache (see common.sh): Apache Kafka's jars from Maven Central, MinIO and the
-# checker of compose files built from their Go modules, and a Python that reads Parquet (pyarrow) in a virtual environment.
+# checker of compose files built from their Go modules, and a Python that reads Parquet (pyarrow) in a virtual environment,
+# with what the neighbour of the benchmarks uses too.
 #
 #   install.sh [kafka] [minio] [python] [compose-check] [go]      without arguments: all but the last
 #

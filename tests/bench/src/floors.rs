@@ -14,10 +14,11 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use crate::process::own_cpu_s;
-use crate::steps::{PARTITIONS, PATIENCE};
+use crate::testbed::{PARTITIONS, PATIENCE};
 
-/// Rows of a topic that are held in memory, at most.
+/// Rows of a topic that are held in memory, and their bytes (of a batch more, for each partition).
 const SAMPLE_ROWS: u64 = 200_000;
+const SAMPLE_BYTES: usize = 64 << 20;
 
 /// Rows per CPU-second.
 pub(crate) type Rate = f64;
@@ -27,11 +28,21 @@ pub(crate) fn sample(settings: &ClientSettings, topic: &str) -> Result<Vec<Recor
     let mut all = Vec::new();
     for (partition, low, high) in log_ends(settings, topic, PATIENCE)? {
         let mut reader = RangeReader::new(settings, &partition, low, high.min(low + (SAMPLE_ROWS / PARTITIONS) as i64))?;
-        while let Some(records) = reader.read()? {
+        let mut bytes = 0;
+        while bytes < SAMPLE_BYTES / PARTITIONS as usize
+            && let Some(records) = reader.read()?
+        {
+            bytes += records.payload_bytes();
             all.push(records);
         }
     }
     Ok(all)
+}
+
+/// Bytes of the values of `rows` rows, by those of a sample.
+pub(crate) fn bytes_of(sample: &[Records], rows: u64) -> u64 {
+    let (known, bytes) = sample.iter().fold((0, 0), |(known, bytes), r| (known + r.len() as u64, bytes + r.payload_bytes() as u64));
+    bytes * rows / known.max(1)
 }
 
 /// The offset after the last record of each partition. The end of the log can lie behind it: transactions end with a marker.

@@ -1,23 +1,35 @@
 //! `make bench`: what the CSV producer, the DynamoDB processor and the S3 sink cost, on a real Kafka and a real MinIO.
 //!
-//! Each step is one process of the shipped binary; its CPU time is what counts, because clocks on shared machines say little. Beside it
-//! stands its floor, measured in the same run: a bare loop with the same libraries. Figures are not tests: a target that is missed is
-//! printed as missed, and the exit code is 0 unless something failed to run.
+//! What is measured are processes of the shipped binary; their CPU time is what counts, because clocks on shared machines say little.
+//! Beside it stands the floor, measured in the same run: a bare loop with the same libraries; and a neighbour, a Python script with
+//! DuckDB. Figures are not tests: a target that is missed is printed as missed, and the exit code is 0 unless something failed to run,
+//! or rows were not where they belong.
 
+mod bad_rows;
 mod floors;
+mod freshness;
+mod lister;
+mod neighbour;
+mod partitions;
 mod process;
+mod sinks;
+mod start;
 mod steps;
+mod table;
+mod testbed;
+mod workloads;
 
 use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use lakefeed_core::{Error, Result};
-use lakefeed_formats::Shape;
 
-use crate::steps::{Bench, Figure};
+use crate::steps::{Bench, STEPS};
+use crate::testbed::Testbed;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,23 +37,39 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const USAGE: &str = "\
 lakefeed-bench [--rows N] [--runs N] [--only STEP,...] [--set KEY=VALUE] [--lakefeed PATH]
 
-  --rows N          motor rows of each step (default 1000000)
+  --rows N          motor rows of a step, at least 1000 (default 1000000); the other workloads have more or fewer in proportion
   --runs N          runs of each step, of which the medians are shown (default 1)
-  --only STEP,...   csv, processor, sink (the change stream to Parquet), sink-json (plain JSON to Parquet); what a step reads is made
-  --set KEY=VALUE   a key of the connectors, beside or in the place of what their files say; may be repeated
+  --only STEP,...   the steps; what a step reads is made too:
+                      csv         CSV file to Kafka
+                      processor   table topic to stream records
+                      sink        stream records to Parquet
+                      w1 w2 w3 w4 motor rows, nested events, 200 columns, small events to Parquet
+                      partitions  1 lake partition against 200
+                      memory      16 topic partitions x 200 lake partitions
+                      freshness   from a record's timestamp until its object is there
+                      bad-rows    dead letters
+                      start       size, start and idle memory of the binary
+  --set KEY=VALUE   a key of the connectors or (memory.*, offset.*, consumer.*) of the worker, in the place of what its file or the step
+                    says; may be repeated
   --lakefeed PATH   the binary to measure; default: the one beside this program, which cargo brings up to date
 
 KAFKA_BOOTSTRAP and S3_ENDPOINT name running servers; otherwise both are started.
 ";
 
-/// The names of the steps, and how many rows per CPU-second are wanted of each.
-const TARGETS: [(&str, f64); 4] = [("csv", 600_000.0), ("processor", 150_000.0), ("sink", 300_000.0), ("sink-json", 300_000.0)];
-/// The most memory that a worker may have resident.
-const PEAK_BYTES: u64 = 256 << 20;
+const NOTES: &str = "
+Method. Rows per CPU-second: rows of the input by user and system time of the whole process, start and stop included; servers are not
+counted. rows/s and MB/s: from the start of the process until everything is published and committed, for the sinks with the second after
+which idle files close (w1 and w4, which are compared with the neighbour: a quarter of it). Memory is what is resident, libraries included.
+A bare loop is the same work with the same libraries and without our plugins (csv: split lines and send ready rows; processor: consume and
+send ready rows; sinks: decode and encode in memory, one file, no dictionaries, no Kafka, no store). The neighbour is
+tests/bench/neighbour.py, without lake partitions. Each run of a sink has a bucket of its own, whose rows are counted by the footers of its
+files and whose requests MinIO has counted. Dead letters are counted by the offsets of their topic. Freshness is looked at every 20 ms.
+Rows have the same values in each run and on each machine. MB: 10^6 bytes, MiB: 2^20.
+";
 
 struct Args {
     rows: u64,
-    runs: usize,
+    runs: u64,
     only: Vec<String>,
     set: Vec<(String, String)>,
     lakefeed: Option<PathBuf>,
@@ -53,10 +81,12 @@ impl Args {
         let mut args = Self { rows: 1_000_000, runs: 1, only: Vec::new(), set: Vec::new(), lakefeed: None };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
-            let number = |text: String| text.parse().ok().filter(|n| *n > 0).ok_or(format!("'{text}': expected a whole number above 0"));
+            let number = |text: String, least: u64| {
+                text.parse().ok().filter(|n| *n >= least).ok_or(format!("'{text}': expected a whole number, {least} at least"))
+            };
             match word.as_str() {
-                "--rows" => args.rows = number(value()?)?,
-                "--runs" => args.runs = number(value()?)? as usize,
+                "--rows" => args.rows = number(value()?, 1000)?,
+                "--runs" => args.runs = number(value()?, 1)?,
                 "--only" => args.only = value()?.split(',').map(str::to_owned).collect(),
                 "--set" => match value()?.split_once('=') {
                     Some((key, value)) => args.set.push((key.to_owned(), value.to_owned())),
@@ -67,8 +97,8 @@ impl Args {
                 _ => return Err(format!("unknown argument '{word}'")),
             }
         }
-        match args.only.iter().find(|name| !TARGETS.iter().any(|(known, _)| known == name)) {
-            Some(name) => Err(format!("--only '{name}': expected some of csv, processor, sink, sink-json")),
+        match args.only.iter().find(|name| !STEPS.contains(&name.as_str())) {
+            Some(name) => Err(format!("--only '{name}': expected some of {}", STEPS.join(", "))),
             None => Ok(Some(args)),
         }
     }
@@ -109,9 +139,28 @@ fn show(text: &str) -> Result<()> {
 
 fn bench(args: &Args) -> Result<()> {
     let lakefeed = args.lakefeed.clone().map_or_else(build, Ok)?;
-    show(&machine(&lakefeed))?;
-    let bench = Bench::open(lakefeed, args.rows, args.set.clone())?;
-    show(&table(&mut measure(&bench, args)?))
+    let machine = machine(&lakefeed);
+    if args.wants("w1") || args.wants("w4") {
+        neighbour::check()?;
+    }
+    let mut bench = Bench::new(Testbed::open(lakefeed, args.set.clone())?, args.rows);
+    let done = measure(&mut bench, args);
+    // What was measured before a failure is shown too.
+    show(&format!("\n{machine}{}{NOTES}", bench.report.show()))?;
+    done
+}
+
+fn measure(bench: &mut Bench, args: &Args) -> Result<()> {
+    let start = Instant::now();
+    for run in 1..=args.runs {
+        for step in STEPS.iter().filter(|step| args.wants(step)) {
+            let at = start.elapsed().as_secs();
+            // Nobody is left to tell if stderr is closed.
+            let _ = writeln!(io::stderr(), "{:>3}:{:02}  {step}, run {run} of {}", at / 60, at % 60, args.runs);
+            bench.run(step)?;
+        }
+    }
+    Ok(())
 }
 
 /// The binary beside this program. Under `cargo run` it is brought up to date: cargo builds only what it was asked to run.
@@ -126,85 +175,6 @@ fn build() -> Result<PathBuf> {
     let this = env::current_exe().map_err(|e| Error::fatal("this program does not know where it is").with_source(e))?;
     let path = this.with_file_name("lakefeed");
     if path.exists() { Ok(path) } else { Err(Error::config(format!("{} is missing: run make build, or pass --lakefeed", path.display()))) }
-}
-
-type Figures = Vec<(&'static str, Vec<Figure>)>;
-
-/// Runs what is wanted, and what that needs as its input.
-fn measure(bench: &Bench, args: &Args) -> Result<Figures> {
-    let mut figures: Figures = TARGETS.iter().filter(|(step, _)| args.wants(step)).map(|(step, _)| (*step, Vec::new())).collect();
-    let mut keep = |step: &str, figure: Figure| {
-        if let Some((_, all)) = figures.iter_mut().find(|(name, _)| *name == step) {
-            all.push(figure);
-        }
-    };
-    let (mut table, mut stream) = (None, None);
-    for _ in 0..args.runs {
-        if table.is_none() || args.wants("csv") {
-            let (figure, topic) = bench.csv()?;
-            keep("csv", figure);
-            table = Some(topic);
-        }
-        let Some(table) = &table else { continue };
-        if args.wants("processor") || (stream.is_none() && args.wants("sink")) {
-            let (figure, topic) = bench.processor(table)?;
-            keep("processor", figure);
-            stream = Some(topic);
-        }
-        if let Some(stream) = stream.as_ref().filter(|_| args.wants("sink")) {
-            keep("sink", bench.sink(stream, Shape::NewImage)?);
-        }
-        if args.wants("sink-json") {
-            keep("sink-json", bench.sink(table, Shape::Plain)?);
-        }
-    }
-    Ok(figures)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-fn table(figures: &mut Figures) -> String {
-    let thousand = |rate: f64| format!("{:.0} k", rate / 1000.0);
-    let mut text = format!(
-        "{:<10} {:>9} {:>7} {:>8} {:>6} {:>6} {:>11} {:>11} {:>6} {:>11} {:>5} {:>9} {:>5}\n",
-        "step", "rows", "seconds", "rows/s", "MB/s", "CPU s", "rows/CPU s", "bare loop", "ratio", "target", "met", "peak MiB", "met"
-    );
-    let mut lakes = String::new();
-    for (step, runs) in figures {
-        // The run in the middle, so that the figures of a line belong together.
-        runs.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
-        let Some(figure) = runs.get(runs.len() / 2) else { continue };
-        let floor = median(runs.iter().map(|run| run.floor).collect());
-        let peak = runs.iter().map(|run| run.usage.peak_bytes).max().unwrap_or_default();
-        let target = TARGETS.iter().find(|(name, _)| name == step).map_or(0.0, |(_, target)| *target);
-        let met = |yes: bool| if yes { "yes" } else { "NO" };
-        text += &format!(
-            "{step:<10} {:>9} {:>7.1} {:>8} {:>6.0} {:>6.2} {:>11} {:>11} {:>6.2} {:>11} {:>5} {:>9.0} {:>5}\n",
-            figure.rows,
-            figure.wall_s,
-            thousand(figure.rows as f64 / figure.wall_s),
-            figure.bytes as f64 / 1e6 / figure.wall_s,
-            figure.usage.cpu_s,
-            thousand(figure.rate()),
-            thousand(floor),
-            figure.rate() / floor,
-            thousand(target),
-            met(figure.rate() >= target),
-            peak as f64 / f64::from(1 << 20),
-            met(peak <= PEAK_BYTES),
-        );
-        if let Some(lake) = &figure.lake {
-            let requests = lake.requests.map(|n| format!(", {n} S3 requests (those of others at that time included)")).unwrap_or_default();
-            let (mb, per_row) = (lake.bytes as f64 / 1e6, lake.bytes as f64 / figure.rows as f64);
-            lakes += &format!("{step}: {} objects, {mb:.1} MB, {per_row:.0} bytes of Parquet per row{requests}\n", lake.objects);
-        }
-    }
-    text + &lakes
-        + "Seconds include start-up and, for the sinks, the second after which idle files close. MB are of the input. CPU is user and system\n\
-           time of the measured process alone; a bare loop is the same work with the same libraries and without our plugins.\n"
 }
 
 /// The machine and the versions, for whoever compares.

@@ -57,7 +57,16 @@ fn stat(process: &Path) -> Result<(String, f64)> {
 
 /// The most memory that a process had resident so far; `None` once it has ended.
 fn peak_bytes(process: &Path) -> Option<u64> {
+    status_bytes(process, "VmHWM:")
+}
+
+/// The memory that a process has resident; `None` once it has ended.
+pub(crate) fn resident_bytes(id: u32) -> Option<u64> {
+    status_bytes(Path::new(&format!("/proc/{id}")), "VmRSS:")
+}
+
+fn status_bytes(process: &Path, field: &str) -> Option<u64> {
     let text = fs::read_to_string(process.join("status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }

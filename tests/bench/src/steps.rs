@@ -1,239 +1,248 @@
-//! The steps: each is one process of the shipped binary from its start to its end, on real servers.
+//! The steps, in their order, and the topics that they share.
 
-use std::cell::Cell;
+use std::collections::HashMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lakefeed_core::{Error, Result};
 use lakefeed_formats::Shape;
-use lakefeed_kafka::{ClientSettings, committed};
-use lakefeed_kit::{Kafka, Minio, Process, kafka, minio, run, unique};
+use lakefeed_kit::{Process, run};
 
-use crate::floors::{self, Rate};
+use crate::floors::Rate;
 use crate::process::{Usage, watch};
+use crate::sinks::{self, Count, Drained, IDLE, PLAIN, SOON};
+use crate::table::Target::{AtLeast, AtMost};
+use crate::table::{Report, Target, Unit};
+use crate::testbed::{LIMIT, PARTITIONS, PATIENCE, Setting, Testbed, ended};
+use crate::workloads::{Topic, Workload, fill};
+use crate::{bad_rows, floors, freshness, neighbour, partitions, start};
 
-/// Of each topic.
-pub(crate) const PARTITIONS: u64 = 4;
-/// How long a server may take to answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a step may take.
-const LIMIT: Duration = Duration::from_secs(1800);
+/// The most memory that a worker may have resident.
+pub(crate) const PEAK_BYTES: f64 = (256 << 20) as f64;
+/// The most requests for a GB (10^9 bytes) of input.
+const REQUESTS: f64 = 100.0;
 
-/// The figures of one run of one step.
-#[derive(Debug, Clone)]
-pub(crate) struct Figure {
-    pub(crate) rows: u64,
-    /// Of the input.
-    pub(crate) bytes: u64,
-    pub(crate) wall_s: f64,
-    pub(crate) usage: Usage,
-    pub(crate) floor: Rate,
-    pub(crate) lake: Option<Lake>,
+/// What `--only` takes.
+pub(crate) const STEPS: [&str; 12] =
+    ["csv", "processor", "sink", "w1", "w2", "w3", "w4", "partitions", "memory", "freshness", "bad-rows", "start"];
+
+/// Rows per CPU-second of the bare loop, and what is wanted of the step as a share of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Floor {
+    rate: Rate,
+    target: Option<Target>,
 }
 
-impl Figure {
-    pub(crate) fn rate(&self) -> Rate {
-        self.rows as f64 / self.usage.cpu_s.max(0.01)
-    }
-}
-
-/// What a sink has written.
-#[derive(Debug, Clone)]
-pub(crate) struct Lake {
-    pub(crate) objects: u64,
-    pub(crate) bytes: u64,
-    /// All requests that the store answered meanwhile, if it tells: those of others too.
-    pub(crate) requests: Option<u64>,
-}
-
-/// Where everything happens.
+/// Everything that the steps share.
 pub(crate) struct Bench {
-    lakefeed: PathBuf,
-    kafka: &'static Kafka,
-    minio: &'static Minio,
-    settings: ClientSettings,
-    /// The beginning of every name of this run: topics, groups, prefixes in the bucket.
-    base: String,
-    bucket: String,
-    folder: tempfile::TempDir,
-    csv: PathBuf,
-    rows: u64,
-    set: Vec<(String, String)>,
-    names: Cell<u32>,
+    pub(crate) bed: Testbed,
+    /// Motor rows of a step.
+    pub(crate) rows: u64,
+    pub(crate) report: Report,
+    csv: Option<PathBuf>,
+    table: Option<Topic>,
+    stream: Option<Topic>,
+    filled: HashMap<&'static str, Topic>,
 }
 
 impl Bench {
-    /// Finds or starts the servers and makes the CSV file.
-    pub(crate) fn open(lakefeed: PathBuf, rows: u64, set: Vec<(String, String)>) -> Result<Self> {
-        let folder = tempfile::tempdir().map_err(|e| Error::fatal("can't make a temporary folder").with_source(e))?;
-        let csv = folder.path().join("motor.csv");
-        let (kafka, minio) = (kafka(), minio());
-        let settings = ClientSettings::new(&kafka.bootstrap);
-        let (base, bucket) = (unique("bench"), minio.bucket());
-        run(Command::new(&lakefeed).args(["generate", "pmsm", "--rows", &rows.to_string(), "-o"]).arg(&csv), LIMIT).success();
-        Ok(Self { lakefeed, kafka, minio, settings, base, bucket, folder, csv, rows, set, names: Cell::new(0) })
+    pub(crate) fn new(bed: Testbed, rows: u64) -> Self {
+        Self { bed, rows, report: Report::default(), csv: None, table: None, stream: None, filled: HashMap::new() }
     }
 
-    /// A name that has not been used.
-    fn name(&self, what: &str) -> String {
-        self.names.set(self.names.get() + 1);
-        format!("{}-{what}{}", self.base, self.names.get())
+    /// Runs one of [`STEPS`], and what its input comes from.
+    pub(crate) fn run(&mut self, step: &str) -> Result<()> {
+        match step {
+            "csv" => self.csv(),
+            "processor" => self.processor(),
+            "sink" => self.sink(),
+            "w1" => self.w1(),
+            "w2" => self.w2(),
+            "w3" => self.w3(),
+            "w4" => self.w4(),
+            "partitions" => partitions::cost(self),
+            "memory" => partitions::memory(self),
+            "freshness" => [1, 5].into_iter().try_for_each(|interval_s| freshness::step(self, interval_s)),
+            "bad-rows" => bad_rows::step(self),
+            "start" => start::step(self),
+            _ => Err(Error::config(format!("there is no step '{step}'"))),
+        }
     }
 
-    /// The CSV file to a topic, with the rows' ids as keys. Returns the topic.
-    pub(crate) fn csv(&self) -> Result<(Figure, String)> {
-        let topic = self.name("table");
-        let mut command = Command::new(&self.lakefeed);
-        command.args(["produce", "csv"]).arg(&self.csv).args(["--topic", &topic, "--key", "id"]);
-        command.args(["--bootstrap-servers", &self.kafka.bootstrap, "--partitions", &PARTITIONS.to_string()]);
+    /// The topic of a workload, filled when it is asked for first.
+    pub(crate) fn topic(&mut self, name: &'static str, workload: Workload, partitions: u64, rows: u64) -> Result<Topic> {
+        if let Some(topic) = self.filled.get(name) {
+            return Ok(topic.clone());
+        }
+        let topic = fill(&self.bed.settings, self.bed.name(name), partitions, workload, rows)?;
+        self.filled.insert(name, topic.clone());
+        Ok(topic)
+    }
+
+    /// Rows per CPU-second, beside what a bare loop does; rows and megabytes per second; memory.
+    pub(crate) fn common(&mut self, topic: &Topic, wall_s: f64, usage: Usage, target: Option<Target>, floor: Option<Floor>) {
+        let (rate, report) = (topic.rows as f64 / usage.cpu_s.max(0.01), &mut self.report);
+        report.add("rows per CPU-second", Unit::Rows, rate, target);
+        if let Some(floor) = floor {
+            report.add("bare loop: rows per CPU-second", Unit::Rows, floor.rate, None);
+            report.add("rows per CPU-second / bare loop", Unit::Times, rate / floor.rate, floor.target);
+        }
+        report.add("rows/s", Unit::Rows, topic.rows as f64 / wall_s, None);
+        report.add("MB/s of input", Unit::Megabytes, topic.bytes as f64 / wall_s, None);
+        report.add("peak memory", Unit::Bytes, usage.peak_bytes as f64, Some(AtMost(PEAK_BYTES)));
+    }
+
+    /// What the sink has written, and what it asked of the store.
+    pub(crate) fn lake(&mut self, topic: &Topic, drained: &Drained, requests_target: Option<f64>) {
+        let (lake, report) = (&drained.lake, &mut self.report);
+        report.add("objects", Unit::Count, lake.objects as f64, None);
+        report.add("median object", Unit::Bytes, lake.median_bytes as f64, None);
+        report.add("bytes of Parquet / bytes of input", Unit::Times, lake.bytes as f64 / topic.bytes as f64, None);
+        if let Some(requests) = drained.requests {
+            let per_gb = requests as f64 / (topic.bytes as f64 / 1e9);
+            report.add("S3 requests", Unit::Count, requests as f64, None);
+            report.add("S3 requests per GB of input", Unit::Count, per_gb, requests_target.map(AtMost));
+        }
+    }
+
+    /// The CSV file to a topic, with the rows' ids as keys.
+    fn csv(&mut self) -> Result<()> {
+        let file = self.csv_file()?;
+        let (bed, name) = (&self.bed, self.bed.name("table"));
+        let mut command = Command::new(&bed.lakefeed);
+        command.args(["produce", "csv"]).arg(&file).args(["--topic", &name, "--key", "id"]);
+        command.args(["--bootstrap-servers", &bed.kafka.bootstrap, "--partitions", &PARTITIONS.to_string()]);
         let start = Instant::now();
-        let mut process = Process::spawn(&mut command, self.folder.path().join(&topic));
+        let mut process = Process::spawn(&mut command, bed.folder.path().join(&name));
         let usage = ended(watch(process.id()))?;
         let wall_s = start.elapsed().as_secs_f64();
         if !process.wait(PATIENCE).success() || !process.log().contains(&format!("{} rows,", self.rows)) {
             return Err(Error::fatal(format!("not every row was sent: {process}")));
         }
-        let ready = floors::sample(&self.settings, &topic)?;
-        let floor = floors::split_and_produce(&self.settings, &self.csv, &ready, &self.name("floor"))?;
-        let bytes = fs::metadata(&self.csv).map_or(0, |metadata| metadata.len());
-        Ok((Figure { rows: self.rows, bytes, wall_s, usage, floor, lake: None }, topic))
+        let ready = floors::sample(&bed.settings, &name)?;
+        let rate = floors::split_and_produce(&bed.settings, &file, &ready, &bed.name("floor"))?;
+        let input = Topic { name: name.clone(), rows: self.rows, bytes: fs::metadata(&file).map_or(0, |metadata| metadata.len()) };
+        self.table = Some(Topic { name, rows: self.rows, bytes: floors::bytes_of(&ready, self.rows) });
+        self.report.step(title("csv: CSV file of motor rows to Kafka", &input));
+        self.common(&input, wall_s, usage, Some(AtLeast(600_000.0)), Some(Floor { rate, target: None }));
+        Ok(())
     }
 
-    /// The table topic to its change stream, in transactions. Returns the stream.
-    pub(crate) fn processor(&self, table: &str) -> Result<(Figure, String)> {
-        let stream = self.name("stream");
-        let keys = [("topics", Some(table)), ("stream.topic", Some(&stream))];
-        let (wall_s, usage) = self.worker("motor-dynamodb.properties", table, &keys)?;
-        let ready = floors::sample(&self.settings, &stream)?;
-        let floor = floors::consume_and_produce(&self.settings, table, self.rows, &ready, &self.name("floor"))?;
-        let bytes = self.topic_bytes(&floors::sample(&self.settings, table)?);
-        Ok((Figure { rows: self.rows, bytes, wall_s, usage, floor, lake: None }, stream))
-    }
-
-    /// A topic to partitioned Parquet: a stream through the transform of the connector's file, or plain JSON without.
-    pub(crate) fn sink(&self, topic: &str, shape: Shape) -> Result<Figure> {
-        let prefix = self.name("lake");
-        let mut keys = vec![("topics", Some(topic)), ("topics.dir", Some(&prefix)), ("rotate.idle.ms", Some("1000"))];
-        if shape == Shape::Plain {
-            keys.push(("transforms", None));
+    fn csv_file(&mut self) -> Result<PathBuf> {
+        if let Some(file) = &self.csv {
+            return Ok(file.clone());
         }
-        let before = self.s3_requests();
-        let (wall_s, usage) = self.worker("motor-lake-s3.properties", topic, &keys)?;
-        let requests = before.and_then(|before| Some(self.s3_requests()? - before));
-        let (rows, objects, lake_bytes) = self.lake(&prefix)?;
-        if rows != self.rows {
-            return Err(Error::fatal(format!("the lake holds {rows} rows, expected {}", self.rows)));
+        let file = self.bed.folder.path().join("motor.csv");
+        let mut command = Command::new(&self.bed.lakefeed);
+        command.args(["generate", "pmsm", "--rows", &self.rows.to_string(), "-o"]).arg(&file);
+        let output = run(&mut command, LIMIT);
+        if output.code != Some(0) {
+            return Err(Error::fatal(format!("{}: {}", output.command, output.stderr)));
         }
-        let ready = floors::sample(&self.settings, topic)?;
-        let floor = floors::decode_and_encode(&ready, shape, self.rows)?;
-        let lake = Some(Lake { objects, bytes: lake_bytes, requests });
-        Ok(Figure { rows, bytes: self.topic_bytes(&ready), wall_s, usage, floor, lake })
+        self.csv = Some(file.clone());
+        Ok(file)
     }
 
-    /// Runs one connector file of connectors/config, with some keys set anew, until its group has committed all of the topic. Returns the
-    /// time until then, start-up included, and the cost until the end of the process.
-    fn worker(&self, file: &str, topic: &str, keys: &[Setting<'_>]) -> Result<(f64, Usage)> {
-        let name = self.name("connector");
-        let home = self.folder.path().join(&name);
-        fs::create_dir(&home).map_err(|e| Error::fatal("can't make a folder").with_source(e))?;
-        // Offsets are committed more often than every 5 s, so that the end is seen soon.
-        let worker = edited("worker.properties", &home, &[("offset.flush.interval.ms", Some("500"))])?;
-        let set = self.set.iter().map(|(key, value)| (key.as_str(), Some(value.as_str())));
-        let keys: Vec<Setting<'_>> = [("name", Some(name.as_str()))].into_iter().chain(keys.iter().copied()).chain(set).collect();
-        let connector = edited(file, &home, &keys)?;
-        let ends = floors::ends(&self.settings, topic)?;
-        let mut command = Command::new(&self.lakefeed);
-        command.arg("connect").args([worker, connector]);
-        command.env("KAFKA_BOOTSTRAP", &self.kafka.bootstrap).env("LAKEFEED_HOME", &home).env("NO_COLOR", "1");
-        command.env("S3_ENDPOINT", &self.minio.endpoint).env("S3_BUCKET", &self.bucket).envs(self.minio.environment());
-        let (start, group) = (Instant::now(), format!("connect-{name}"));
-        let mut process = Process::spawn(&mut command, home.join("log"));
-        let cost = watch(process.id());
-        loop {
-            let committed = committed(&self.settings, &group, topic, PATIENCE)?;
-            if ends.iter().all(|(p, end)| *end == 0 || committed.iter().any(|(q, offset)| p == q && *offset >= Some(*end))) {
-                break;
-            }
-            if cost.is_finished() || start.elapsed() > LIMIT {
-                return Err(Error::fatal(format!("the worker did not get to the end of the topic: {process}")));
-            }
-            thread::sleep(Duration::from_millis(200));
+    fn table(&mut self) -> Result<Topic> {
+        if self.table.is_none() {
+            self.csv()?;
         }
-        let wall_s = start.elapsed().as_secs_f64();
-        process.signal("TERM");
-        let usage = ended(cost)?;
-        if !process.wait(PATIENCE).success() {
-            return Err(Error::fatal(format!("the worker has failed: {process}")));
-        }
-        Ok((wall_s, usage))
+        self.table.clone().ok_or_else(|| Error::fatal("the CSV step has made no topic"))
     }
 
-    /// Bytes of the whole topic by those of some of its records.
-    fn topic_bytes(&self, sample: &[lakefeed_core::Records]) -> u64 {
-        let (rows, bytes) = sample.iter().fold((0, 0), |(rows, bytes), r| (rows + r.len() as u64, bytes + r.payload_bytes() as u64));
-        bytes * self.rows / rows.max(1)
+    /// The table topic to its change stream, in transactions.
+    fn processor(&mut self) -> Result<()> {
+        let table = self.table()?;
+        let (bed, stream) = (&self.bed, self.bed.name("stream"));
+        let keys = [("topics", Some(table.name.as_str())), ("stream.topic", Some(&stream))];
+        let (wall_s, usage) = bed.drain("motor-dynamodb.properties", "none", &table.name, &keys)?;
+        let ready = floors::sample(&bed.settings, &stream)?;
+        let rate = floors::consume_and_produce(&bed.settings, &table.name, table.rows, &ready, &bed.name("floor"))?;
+        self.stream = Some(Topic { name: stream, rows: table.rows, bytes: floors::bytes_of(&ready, table.rows) });
+        self.report.step(title("processor: table topic to DynamoDB stream records", &table));
+        self.common(&table, wall_s, usage, Some(AtLeast(150_000.0)), Some(Floor { rate, target: None }));
+        Ok(())
     }
 
-    /// Rows, objects and bytes below a prefix of the bucket, by their Parquet footers.
-    fn lake(&self, prefix: &str) -> Result<(u64, u64, u64)> {
-        let lake = format!("s3://{}/{prefix}", self.bucket);
-        let query = format!("SELECT sum(num_rows), count(*), sum(file_size_bytes) FROM parquet_file_metadata('{lake}/**/*.parquet')");
-        let mut command = Command::new(&self.lakefeed);
-        command.args(["sql", "--lake", &lake, "--format", "csv", &query]).envs(self.minio.environment());
-        let answer = run(&mut command, LIMIT).success();
-        let numbers: Vec<u64> = answer.lines().nth(1).unwrap_or("").split(',').filter_map(|cell| cell.parse().ok()).collect();
-        match numbers[..] {
-            [rows, objects, bytes] => Ok((rows, objects, bytes)),
-            _ => Err(Error::fatal(format!("lakefeed sql answered '{answer}', expected rows, objects and bytes"))),
+    /// Stream records to Parquet by profile.
+    fn sink(&mut self) -> Result<()> {
+        if self.stream.is_none() {
+            self.processor()?;
         }
+        let stream = self.stream.clone().ok_or_else(|| Error::fatal("the processor's step has made no topic"))?;
+        let drained = self.parquet(
+            "sink: stream records to Parquet on MinIO, by profile_id",
+            &stream,
+            &[IDLE],
+            Shape::NewImage,
+            (Some(300_000.0), None),
+        )?;
+        self.lake(&stream, &drained, None);
+        Ok(())
     }
 
-    /// The requests that MinIO has answered so far, if it says so without credentials.
-    fn s3_requests(&self) -> Option<u64> {
-        let address = self.minio.endpoint.strip_prefix("http://")?.trim_end_matches('/');
-        let mut connection = TcpStream::connect(address).ok()?;
-        connection.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(connection, "GET /minio/metrics/v3/api/requests HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-        let mut text = String::new();
-        connection.read_to_string(&mut text).ok()?;
-        let counts = text.lines().filter(|line| line.starts_with("minio_api_requests_total{"));
-        let counts: Vec<u64> = counts.filter_map(|line| line.rsplit_once(' ')?.1.trim().parse().ok()).collect();
-        (!counts.is_empty()).then(|| counts.iter().sum())
+    fn w1(&mut self) -> Result<()> {
+        let table = self.table()?;
+        let keys = [&[("transforms", None)], &SOON[..]].concat();
+        let targets = (Some(600_000.0), Some(0.75));
+        let drained = self.parquet("w1: motor JSON to Parquet on MinIO, by profile_id", &table, &keys, Shape::Plain, targets)?;
+        self.lake(&table, &drained, None);
+        self.beside_the_neighbour(&table, &drained)
+    }
+
+    fn w2(&mut self) -> Result<()> {
+        let topic = self.topic("nested", Workload::Nested, PARTITIONS, self.rows)?;
+        let drained = self.parquet("w2: nested events of 1 KB to Parquet on MinIO", &topic, &PLAIN, Shape::Plain, (None, None))?;
+        let rate = topic.bytes as f64 / drained.usage.cpu_s.max(0.01);
+        self.report.add("MB per CPU-second", Unit::Megabytes, rate, Some(AtLeast(130e6)));
+        self.lake(&topic, &drained, Some(REQUESTS));
+        Ok(())
+    }
+
+    fn w3(&mut self) -> Result<()> {
+        let topic = self.topic("wide", Workload::Wide, PARTITIONS, self.rows.div_ceil(5))?;
+        let drained = self.parquet("w3: rows of 200 columns to Parquet on MinIO", &topic, &PLAIN, Shape::Plain, (Some(27_000.0), None))?;
+        self.lake(&topic, &drained, Some(REQUESTS));
+        Ok(())
+    }
+
+    fn w4(&mut self) -> Result<()> {
+        let topic = self.topic("small", Workload::Small, PARTITIONS, self.rows * 5)?;
+        let targets = (Some(1_500_000.0), None);
+        let drained =
+            self.parquet("w4: events of 70 bytes to Parquet on MinIO", &topic, &[&PLAIN[..], &SOON].concat(), Shape::Plain, targets)?;
+        self.lake(&topic, &drained, None);
+        self.beside_the_neighbour(&topic, &drained)
+    }
+
+    /// A run of the sink as a step, with the common figures. `targets`: rows per CPU-second, and their share of the bare loop.
+    fn parquet(
+        &mut self, what: &str, topic: &Topic, keys: &[Setting<'_>], shape: Shape, targets: (Option<f64>, Option<f64>),
+    ) -> Result<Drained> {
+        let drained = sinks::drain(&self.bed, topic, topic.rows, keys, Count::RowsAndRequests)?;
+        let rate = floors::decode_and_encode(&floors::sample(&self.bed.settings, &topic.name)?, shape, topic.rows)?;
+        self.report.step(title(what, topic));
+        let floor = Floor { rate, target: targets.1.map(AtLeast) };
+        self.common(topic, drained.wall_s, drained.usage, targets.0.map(AtLeast), Some(floor));
+        Ok(drained)
+    }
+
+    fn beside_the_neighbour(&mut self, topic: &Topic, ours: &Drained) -> Result<()> {
+        let theirs = neighbour::drain(&self.bed, topic)?;
+        let report = &mut self.report;
+        report.add("neighbour: rows per CPU-second", Unit::Rows, theirs.rate(), None);
+        report.add("neighbour: rows/s", Unit::Rows, theirs.speed(), None);
+        report.add("neighbour: peak memory", Unit::Bytes, theirs.usage.peak_bytes as f64, None);
+        report.add("rows per CPU-second / neighbour", Unit::Times, ours.rate() / theirs.rate(), Some(AtLeast(2.0)));
+        report.add("rows/s / neighbour", Unit::Times, ours.speed() / theirs.speed(), Some(AtLeast(2.0)));
+        Ok(())
     }
 }
 
-impl Drop for Bench {
-    /// Removes the topics. The bucket stays.
-    fn drop(&mut self) {
-        // What is left over does no harm.
-        let _ = self.kafka.tool("topics", &["--delete", "--topic", &format!("{}.*", self.base)]);
-    }
-}
-
-/// What a watched process took, once it has ended.
-fn ended(watch: JoinHandle<Result<Usage>>) -> Result<Usage> {
-    watch.join().map_err(|_| Error::fatal("the thread that watches a process panicked"))?
-}
-
-/// A key and its value; without one the key is to be missing, with all that belongs to it, as `transforms.image.type` to `transforms`.
-type Setting<'a> = (&'a str, Option<&'a str>);
-
-/// A copy of a file of connectors/config with other settings.
-fn edited(file: &str, folder: &Path, settings: &[Setting<'_>]) -> Result<PathBuf> {
-    let from: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../connectors/config", file].iter().collect();
-    let text = fs::read_to_string(&from).map_err(|e| Error::config(format!("{}: can't be read", from.display())).with_source(e))?;
-    let is_replaced = |line: &str, (key, value): &Setting<'_>| {
-        line.strip_prefix(key).is_some_and(|rest| rest.starts_with('=') || (value.is_none() && rest.starts_with('.')))
-    };
-    let kept = text.lines().filter(|line| !settings.iter().any(|setting| is_replaced(line, setting)));
-    let mut lines: Vec<String> = kept.map(str::to_owned).collect();
-    lines.extend(settings.iter().filter_map(|(key, value)| Some(format!("{key}={}\n", (*value)?))));
-    let to = folder.join(file);
-    fs::write(&to, lines.join("\n")).map_err(|e| Error::fatal(format!("{}: can't be written", to.display())).with_source(e))?;
-    Ok(to)
+/// The title of a step, with the size of its input.
+pub(crate) fn title(what: &str, topic: &Topic) -> String {
+    let row = topic.bytes / topic.rows.max(1);
+    format!("{what}: {} rows of {row} bytes, {:.0} MB", topic.rows, topic.bytes as f64 / 1e6)
 }
