@@ -6,11 +6,13 @@
 
 mod backoff;
 mod connector;
+mod converters;
 mod dead_letters;
 mod files;
 mod layout_mark;
 mod offsets;
 mod processor_task;
+mod schema_lookup;
 mod sink_task;
 mod source_task;
 mod state;

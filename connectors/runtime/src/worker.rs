@@ -54,6 +54,7 @@ impl Worker {
     /// `Config`: a file is wrong. `Retry`: the brokers or a store can't be reached. Nothing runs then.
     pub fn start(config: &WorkerConfig, files: &[ConnectorFile], plugins: &[Plugin]) -> Result<Self> {
         let connectors = checked(files, plugins)?;
+        connectors.iter().try_for_each(|connector| config.value_converter(&connector.config).map(|_| ()))?;
         probe(&config.admin(), PROBE_TIMEOUT)?;
         let shared = Shared::open(config, &connectors)?;
         let mut made = Vec::new();
