@@ -27,7 +27,7 @@ demo-kafka: build ## the same on a real Kafka and MinIO, started for it
 	@scripts/setup.sh test
 	@tests/stack/run.sh scripts/demo-kafka.sh target/release/lakefeed --rows $(ROWS)
 
-stack: ## start Kafka and MinIO, print how to reach them, stop on Ctrl-C
+stack: ## start Kafka, MinIO and a Schema Registry, print how to reach them, stop on Ctrl-C
 	@scripts/setup.sh test
 	@tests/stack/run.sh
 

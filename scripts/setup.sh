@@ -76,7 +76,7 @@ may_install() {
 need_servers() {
   # Java runs Kafka's console tools too, whoever runs the broker.
   find_java >/dev/null || need java-runtime java-21-openjdk-headless openjdk
-  have_kafka || have mvn || need maven maven maven
+  { have_kafka && have_registry; } || have mvn || need maven maven maven
   if ! have_compose_check || { [ -z "${S3_ENDPOINT:-}" ] && ! have_minio; }; then find_go >/dev/null || need_go=1; fi
   if [ "$need_go" = 1 ] && { [ "$manager" != apt-get ] || apt_go; }; then need golang-go golang go; fi
 }
@@ -169,6 +169,7 @@ else
     # Kafka's jars hold the console tools too: they are wanted beside a Kafka that runs elsewhere.
     parts='python compose-check kafka'
     [ -n "${S3_ENDPOINT:-}" ] || parts="$parts minio"
+    [ -n "${SCHEMA_REGISTRY_URL:-}" ] || parts="$parts registry"
   fi
   # shellcheck disable=SC2086 # the parts are words
   "$root/tests/stack/install.sh" $parts

@@ -11,7 +11,7 @@ use crate::scene::{PATIENCE, Scene, stop};
 
 /// The values by name with labels, as they stand in the text.
 fn scrape(address: &str) -> BTreeMap<String, f64> {
-    let answer = http(address, "GET", "/metrics", None, Duration::from_secs(20)).expect("an answer");
+    let answer = http(address, "GET", "/metrics", &[], None, Duration::from_secs(20)).expect("an answer");
     assert_eq!((answer.status, answer.header("content-type").map(|t| t.starts_with("application/openmetrics-text"))), (200, Some(true)));
     assert!(answer.body.ends_with("# EOF\n"), "{}", answer.body);
     let lines = answer.body.lines().filter(|line| !line.starts_with('#'));

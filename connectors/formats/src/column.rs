@@ -1,15 +1,11 @@
-//! Columns under construction: typed by the first value, padded lazily, cut back to any row.
+//! Columns under construction: typed by the first value or by a schema, padded lazily, cut back to any row.
 
-use std::sync::Arc;
-
-use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, StringArray, StructArray,
-    TimestampMillisecondArray,
-};
-use arrow_buffer::{BooleanBufferBuilder, NullBuffer, NullBufferBuilder, OffsetBuffer};
-use arrow_schema::{Field, FieldRef};
+use arrow_array::ArrayRef;
+use arrow_buffer::{BooleanBufferBuilder, NullBufferBuilder};
+use arrow_schema::TimeUnit;
 use lakefeed_core::shorten;
 
+use crate::data::{Bytes, Data, List, Map};
 use crate::fault::{Fault, Result};
 use crate::fields::{Fields, Growth};
 use crate::number::{self, Number};
@@ -20,124 +16,43 @@ use crate::schema::{DeclaredType, parse_date, parse_timestamp};
 /// It may be shorter than the rows it belongs to: missing rows at its end are null.
 #[derive(Debug)]
 pub(crate) struct Column {
-    nulls: NullBufferBuilder,
-    data: Data,
-    /// The type was given, not inferred: it never changes.
-    declared: bool,
+    pub(crate) nulls: NullBufferBuilder,
+    pub(crate) data: Data,
+    pub(crate) origin: Origin,
     /// When it got its type, counted over all columns: the order of columns in the schema.
     born: u32,
 }
 
-#[derive(Debug)]
-enum Data {
-    /// Only nulls so far.
-    Unknown,
-    Boolean(BooleanBufferBuilder),
-    /// `wide`: has held integers that a double can't, so it never becomes a column of doubles.
-    Int64 {
-        values: Vec<i64>,
-        wide: bool,
-    },
-    Float64(Vec<f64>),
-    Utf8(Bytes),
-    Binary(Bytes),
-    Timestamp(Vec<i64>),
-    Date(Vec<i32>),
-    Struct(Box<Fields>),
-    List(Box<List>),
-}
-
-/// Texts or byte strings, one after the other.
-///
-/// 32-bit offsets are enough here and in [`List`]: a text, and an item of a list, takes at least as many bytes of the records'
-/// values, and those lie in one Arrow array with 32-bit offsets.
-#[derive(Debug)]
-pub(crate) struct Bytes {
-    offsets: Vec<i32>,
-    pub(crate) data: Vec<u8>,
-}
-
-/// The items of a column of lists.
-#[derive(Debug)]
-pub(crate) struct List {
-    offsets: Vec<i32>,
-    pub(crate) item: Column,
-}
-
-impl Bytes {
-    fn new() -> Self {
-        Self { offsets: vec![0], data: Vec::new() }
-    }
-
-    fn end(&mut self) {
-        self.offsets.push(self.data.len() as i32);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        self.data.truncate(self.offsets.last().map_or(0, |end| *end as usize));
-    }
-
-    fn take(&mut self) -> (OffsetBuffer<i32>, Vec<u8>) {
-        (take_offsets(&mut self.offsets), take(&mut self.data))
-    }
-}
-
-impl List {
-    /// The items since the last list are the next list.
-    pub(crate) fn end(&mut self) {
-        self.offsets.push(self.item.len() as i32);
-    }
-}
-
-/// Takes the values out and leaves room for as many. A small batch does not keep the room of a large one before it.
-fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let room = Vec::with_capacity(values.len());
-    let mut taken = std::mem::replace(values, room);
-    if taken.capacity() / 2 > taken.len() {
-        taken.shrink_to_fit();
-    }
-    taken
-}
-
-fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    let taken = take(offsets);
-    offsets.push(0);
-    OffsetBuffer::new(taken.into())
+/// Who gave a column its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The values so far; it widens as others come.
+    Values,
+    /// The schema of the records: values of other types don't fit. Another schema may widen it.
+    Schema,
+    /// The user: it never changes.
+    Declared,
 }
 
 impl Column {
     pub(crate) fn new() -> Self {
-        Self { nulls: NullBufferBuilder::new(0), data: Data::Unknown, declared: false, born: 0 }
+        Self { nulls: NullBufferBuilder::new(0), data: Data::Unknown, origin: Origin::Values, born: 0 }
     }
 
     pub(crate) fn declared(kind: DeclaredType, born: u32) -> Self {
-        let data = match kind {
-            DeclaredType::Boolean => Data::Boolean(BooleanBufferBuilder::new(0)),
-            DeclaredType::BigInt => Data::Int64 { values: Vec::new(), wide: false },
-            DeclaredType::Double => Data::Float64(Vec::new()),
-            DeclaredType::Varchar => Data::Utf8(Bytes::new()),
-            DeclaredType::Timestamp => Data::Timestamp(Vec::new()),
-            DeclaredType::Date => Data::Date(Vec::new()),
-        };
-        Self { data, declared: true, born, ..Self::new() }
+        // A declared type is that of a leaf, so there is data for it.
+        let data = Data::of(&kind.data_type()).unwrap_or(Data::Unknown);
+        Self { data, origin: Origin::Declared, born, ..Self::new() }
     }
 
     /// The same column without rows.
     pub(crate) fn empty_copy(&self) -> Self {
-        let data = match &self.data {
-            Data::Unknown => Data::Unknown,
-            Data::Boolean(_) => Data::Boolean(BooleanBufferBuilder::new(0)),
-            Data::Int64 { wide, .. } => Data::Int64 { values: Vec::new(), wide: *wide },
-            Data::Float64(_) => Data::Float64(Vec::new()),
-            Data::Utf8(_) => Data::Utf8(Bytes::new()),
-            Data::Binary(_) => Data::Binary(Bytes::new()),
-            Data::Timestamp(_) => Data::Timestamp(Vec::new()),
-            Data::Date(_) => Data::Date(Vec::new()),
-            Data::Struct(fields) => Data::Struct(Box::new(fields.empty_copy())),
-            Data::List(list) => Data::List(Box::new(List { offsets: vec![0], item: list.item.empty_copy() })),
-        };
-        Self { data, declared: self.declared, born: self.born, ..Self::new() }
+        Self { data: self.data.empty_copy(), origin: self.origin, born: self.born, ..Self::new() }
+    }
+
+    /// Whether the type was given, and is not one that the values so far have in common.
+    fn is_given(&self) -> bool {
+        self.origin != Origin::Values
     }
 
     /// The rows it holds.
@@ -165,19 +80,7 @@ impl Column {
     pub(crate) fn truncate(&mut self, rows: usize) {
         let rows = rows.min(self.len());
         self.nulls.truncate(rows);
-        match &mut self.data {
-            Data::Unknown => {}
-            Data::Boolean(values) => values.truncate(rows),
-            Data::Int64 { values, .. } | Data::Timestamp(values) => values.truncate(rows),
-            Data::Float64(values) => values.truncate(rows),
-            Data::Date(values) => values.truncate(rows),
-            Data::Utf8(bytes) | Data::Binary(bytes) => bytes.truncate(rows),
-            Data::Struct(fields) => fields.truncate(rows),
-            Data::List(list) => {
-                list.offsets.truncate(rows + 1);
-                list.item.truncate(list.offsets.last().map_or(0, |end| *end as usize));
-            }
-        }
+        self.data.truncate(rows);
     }
 
     /// Appends a null.
@@ -192,6 +95,7 @@ impl Column {
         match &mut self.data {
             Data::Utf8(bytes) | Data::Binary(bytes) => bytes.end(),
             Data::List(list) => list.end(),
+            Data::Map(map) => map.end(),
             _ => {}
         }
         self.nulls.append_non_null();
@@ -199,7 +103,7 @@ impl Column {
 
     /// Gives a column of nulls its type.
     #[cold]
-    fn settle(&mut self, mut data: Data, growth: &mut Growth) -> Result<()> {
+    pub(crate) fn settle(&mut self, mut data: Data, growth: &mut Growth) -> Result<()> {
         self.born = growth.next_born()?;
         data.pad(self.len());
         self.data = data;
@@ -220,13 +124,15 @@ impl Column {
     /// Appends a number; false if the column can't hold it.
     #[inline]
     pub(crate) fn push_number(&mut self, number: &Number<'_>, growth: &mut Growth) -> Result<bool> {
+        let given = self.is_given();
         let fits = match &mut self.data {
             Data::Float64(values) => {
-                let value = if self.declared { number.nearest_f64() } else { number.as_f64() };
+                let value = if given { number.nearest_f64() } else { number.as_f64() };
                 value.map(|value| values.push(value)).is_some()
             }
             Data::Int64 { values, wide } => match number.as_i64() {
-                Some(value) if *wide || self.declared || number::is_exact_in_f64(value) => {
+                Some(value) if *wide || given || number::is_exact_in_f64(value) => {
+                    *wide |= given && !number::is_exact_in_f64(value);
                     values.push(value);
                     true
                 }
@@ -250,12 +156,14 @@ impl Column {
             let data = if integer { Data::Int64 { values: Vec::new(), wide: false } } else { Data::Float64(Vec::new()) };
             self.settle(data, growth)?;
         }
+        let declared = self.origin == Origin::Declared;
+        let given = self.is_given();
         match &mut self.data {
             Data::Float64(values) => match number.as_f64() {
                 Some(value) => values.push(value),
                 None => return Ok(false),
             },
-            Data::Int64 { values, .. } if self.declared => match number.as_whole() {
+            Data::Int64 { values, .. } if given => match number.as_whole() {
                 Some(value) => values.push(value),
                 None => return Ok(false),
             },
@@ -274,11 +182,12 @@ impl Column {
                 }
                 _ => return Ok(false),
             },
-            Data::Timestamp(values) => match number.as_i64() {
-                Some(value) => values.push(value),
-                None => return Ok(false),
-            },
-            _ => return Ok(false),
+            data => {
+                // Only a schema says that a number stands for a date.
+                if (declared && matches!(data, Data::Date(_))) || !data.push_given_number(number) {
+                    return Ok(false);
+                }
+            }
         }
         self.nulls.append_non_null();
         Ok(true)
@@ -296,13 +205,13 @@ impl Column {
     /// Whether text is read as a time here.
     #[inline]
     pub(crate) fn is_time(&self) -> bool {
-        matches!(self.data, Data::Timestamp(_) | Data::Date(_))
+        matches!(self.data, Data::Timestamp { unit: TimeUnit::Millisecond, utc: true, .. } | Data::Date(_))
     }
 
     /// Appends a point in time that is written as text; false if it is none.
     pub(crate) fn push_time(&mut self, text: &str) -> bool {
         let fits = match &mut self.data {
-            Data::Timestamp(values) => parse_timestamp(text).map(|value| values.push(value)).is_some(),
+            Data::Timestamp { values, .. } => parse_timestamp(text).map(|value| values.push(value)).is_some(),
             Data::Date(values) => parse_date(text).map(|value| values.push(value)).is_some(),
             _ => false,
         };
@@ -331,9 +240,17 @@ impl Column {
     /// The items of a column of arrays: append to them and call [`Column::end_value`].
     pub(crate) fn as_list(&mut self, growth: &mut Growth) -> Result<Option<&mut List>> {
         if let Data::Unknown = self.data {
-            self.settle(Data::List(Box::new(List { offsets: vec![0], item: Self::new() })), growth)?;
+            self.settle(Data::List(Box::new(List::new(Self::new()))), growth)?;
         }
         if let Data::List(list) = &mut self.data { Ok(Some(list)) } else { Ok(None) }
+    }
+
+    /// The entries of a column of maps: append to them and call [`Column::end_value`].
+    pub(crate) fn as_map(&mut self, growth: &mut Growth) -> Result<Option<&mut Map>> {
+        if let Data::Unknown = self.data {
+            self.settle(Data::Map(Box::new(Map::new(Self::new()))), growth)?;
+        }
+        Ok(self.map())
     }
 
     /// The texts of a column that takes any value as text, or that now becomes one because `value` (as it is written) does not fit
@@ -344,7 +261,7 @@ impl Column {
     #[cold]
     pub(crate) fn as_text(&mut self, value: &[u8], growth: &mut Growth) -> Result<&mut Bytes> {
         let is_text = matches!(self.data, Data::Utf8(_));
-        if !(if self.declared { is_text } else { growth.text }) {
+        if !(if self.is_given() { is_text } else { growth.text }) {
             return Err(self.conflict(value));
         }
         if !is_text {
@@ -361,24 +278,19 @@ impl Column {
         let number = value.first().is_some_and(|b| *b == b'-' || b.is_ascii_digit());
         let expected = match &self.data {
             Data::Unknown => "a number that BIGINT or DOUBLE holds exactly",
-            Data::Boolean(_) => "BOOLEAN",
-            Data::Int64 { wide: true, .. } if number => "BIGINT, for it holds integers that DOUBLE can't hold exactly",
-            Data::Int64 { .. } if self.declared => "BIGINT",
-            Data::Float64(_) if self.declared => "DOUBLE",
-            Data::Int64 { .. } if number => "BIGINT, or a number that DOUBLE holds exactly",
-            Data::Int64 { .. } => "BIGINT",
-            Data::Float64(_) if number => "a number that DOUBLE holds exactly",
-            Data::Float64(_) => "DOUBLE",
-            Data::Utf8(_) => "VARCHAR",
-            Data::Binary(_) => "BLOB",
-            Data::Timestamp(_) => "TIMESTAMP (ISO 8601 text, or milliseconds since 1970-01-01 UTC)",
-            Data::Date(_) => "DATE (text such as 2024-12-31)",
-            Data::Struct(_) => "an object",
-            Data::List(_) => "an array",
+            Data::Int64 { wide: true, .. } if number && !self.is_given() => "BIGINT, for it holds integers that DOUBLE can't hold exactly",
+            Data::Int64 { .. } if number && !self.is_given() => "BIGINT, or a number that DOUBLE holds exactly",
+            Data::Float64(_) if number && !self.is_given() => "a number that DOUBLE holds exactly",
+            data => data.name(),
         };
         let shown = shorten(value);
-        Fault::field(if self.declared {
-            format!("found {shown}, expected {expected} as declared: correct the producer or the declared type")
+        Fault::field(if self.is_given() {
+            let by = if self.origin == Origin::Declared {
+                "declared: correct the producer or the declared type"
+            } else {
+                "the schema says: correct the producer"
+            };
+            format!("found {shown}, expected {expected} as {by}")
         } else {
             format!("found {shown}, expected {expected}: set schema.conflict=text or correct the producer")
         })
@@ -407,56 +319,5 @@ impl Column {
             return None;
         }
         Some(self.data.take(rows, nulls))
-    }
-}
-
-impl Data {
-    /// Appends values that don't matter until there are `rows`.
-    fn pad(&mut self, rows: usize) {
-        match self {
-            // The fields of a struct are padded when they are used.
-            Self::Unknown | Self::Struct(_) => {}
-            Self::Boolean(values) => values.resize(rows),
-            Self::Int64 { values, .. } | Self::Timestamp(values) => values.resize(rows, 0),
-            Self::Float64(values) => values.resize(rows, 0.0),
-            Self::Date(values) => values.resize(rows, 0),
-            Self::Utf8(bytes) | Self::Binary(bytes) => bytes.offsets.resize(rows + 1, bytes.data.len() as i32),
-            Self::List(list) => list.offsets.resize(rows + 1, list.item.len() as i32),
-        }
-    }
-
-    /// The rows as an array.
-    fn take(&mut self, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
-        match self {
-            // The caller has made sure that the column has a type.
-            Self::Unknown => Arc::new(arrow_array::NullArray::new(rows)),
-            Self::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
-            Self::Int64 { values, .. } => Arc::new(Int64Array::new(take(values).into(), nulls)),
-            Self::Float64(values) => Arc::new(Float64Array::new(take(values).into(), nulls)),
-            Self::Timestamp(values) => {
-                Arc::new(TimestampMillisecondArray::new(take(values).into(), nulls).with_timezone(crate::schema::UTC))
-            }
-            Self::Date(values) => Arc::new(Date32Array::new(take(values).into(), nulls)),
-            Self::Utf8(bytes) => {
-                let (offsets, data) = bytes.take();
-                // `new` checks that each text is UTF-8: a value is checked before it is decoded, and only whole strings of it, or
-                // what their escapes stand for, are appended.
-                Arc::new(StringArray::new(offsets, data.into(), nulls))
-            }
-            Self::Binary(bytes) => {
-                let (offsets, data) = bytes.take();
-                Arc::new(BinaryArray::new(offsets, data.into(), nulls))
-            }
-            Self::Struct(fields) => {
-                let (fields, arrays) = fields.take(rows);
-                Arc::new(StructArray::new(fields, arrays, nulls))
-            }
-            Self::List(list) => {
-                let items = list.item.len();
-                let array = list.item.take(items).unwrap_or_else(|| Arc::new(arrow_array::NullArray::new(items)));
-                let field: FieldRef = Arc::new(Field::new_list_field(array.data_type().clone(), true));
-                Arc::new(ListArray::new(field, take_offsets(&mut list.offsets), array, nulls))
-            }
-        }
     }
 }

@@ -6,12 +6,17 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use lakefeed_core::{Records, Rejected};
 
+use crate::connect_schema::{self, Envelope};
+use crate::converter::Converter;
 use crate::fault::{Fault, Result};
 use crate::fields::{Fields, Growth};
 use crate::image::stream_record;
 use crate::json::Scanner;
-use crate::object::{Plain, members};
+use crate::object::{Plain, Syntax, members};
 use crate::schema::DeclaredType;
+use crate::schemas::{Bound, Row, Schemas, WriterSchema};
+use crate::typed::{Field, Type, bind};
+use crate::{avro, avro_schema};
 
 /// The deepest nesting that can be asked for: every level takes some of the thread's stack.
 const MAX_DEPTH: usize = 500;
@@ -40,6 +45,8 @@ pub enum SchemaConflict {
 /// How to decode.
 #[derive(Debug, Clone)]
 pub struct DecoderOptions {
+    /// How values are read.
+    pub converter: Converter,
     /// What a record's value is.
     pub shape: Shape,
     /// What becomes of a value that does not fit its column.
@@ -54,7 +61,14 @@ pub struct DecoderOptions {
 
 impl Default for DecoderOptions {
     fn default() -> Self {
-        Self { shape: Shape::default(), conflict: SchemaConflict::default(), declared: None, max_depth: 128, max_columns: 5000 }
+        Self {
+            converter: Converter::default(),
+            shape: Shape::default(),
+            conflict: SchemaConflict::default(),
+            declared: None,
+            max_depth: 128,
+            max_columns: 5000,
+        }
     }
 }
 
@@ -79,6 +93,17 @@ pub struct Decoder {
     /// The schema of `root` without rows: where a row that would change the schema is tried first.
     trial: Option<Fields>,
     schema: SchemaRef,
+    schemas: Schemas,
+    /// The schema of all values, if the converter has one.
+    fixed: Option<Bound>,
+}
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Row,
+    Tombstone,
+    Dropped,
 }
 
 /// A decoded [`Records`]: each record is a row, a tombstone, dropped or rejected.
@@ -105,9 +130,57 @@ impl Decoder {
         for (name, kind) in options.declared.iter().flatten() {
             root.declare(name, *kind, &mut growth);
         }
-        let mut decoder = Self { options, root, growth, trial: None, schema: Arc::new(Schema::empty()) };
+        let schema = Arc::new(Schema::empty());
+        let mut decoder = Self { options, root, growth, trial: None, schema, schemas: Schemas::default(), fixed: None };
+        decoder.fixed = match &decoder.options.converter {
+            Converter::JsonOfSchema(text) => {
+                let kind = connect_schema::parse(text.as_bytes());
+                Some(decoder.bind_kind(kind, "schema.content"))
+            }
+            Converter::Single(single) => {
+                let row = single.row();
+                Some(decoder.bind(row, true, "the value"))
+            }
+            Converter::Json | Converter::JsonWithSchema | Converter::Avro => None,
+        };
         decoder.finish(0);
         decoder
+    }
+
+    /// The numbers of schemas in `records` that are not known yet. Each has to be given to [`Decoder::learn_schema`] before they are decoded.
+    pub fn unknown_schemas(&mut self, records: &Records) -> Vec<u32> {
+        if self.options.converter == Converter::Avro { self.schemas.unknown(records) } else { Vec::new() }
+    }
+
+    /// What the registry says of a schema: its text, or why there is none. Records of a schema that there is not, or that does not fit the
+    /// columns, are rejected; the next batch asks again.
+    pub fn learn_schema(&mut self, id: u32, schema: Result<WriterSchema, String>) {
+        let bound = schema.and_then(|schema| {
+            let label = format!("schema id {id} of subject {}", schema.subject);
+            self.bind_kind(avro_schema::parse(&schema.text, &schema.references), &label)
+        });
+        self.schemas.learn(id, bound);
+    }
+
+    fn bind_kind(&mut self, kind: Result<Type, String>, label: &str) -> Bound {
+        let kind = kind.map_err(|message| format!("{label}: {message}"))?;
+        let single = !matches!(kind, Type::Record(_));
+        self.bind(kind.into_row(), single, label)
+    }
+
+    /// Gives fields their columns, if they all fit.
+    fn bind(&mut self, mut fields: Vec<Field>, single: bool, label: &str) -> Bound {
+        let mut trial = self.root.empty_copy();
+        let mut growth = self.growth.clone();
+        growth.allow(true);
+        bind(&mut fields, &mut trial, &mut growth).map_err(|fault| format!("{label}: {}", fault.into_message()))?;
+        self.growth.allow(true);
+        // What could be bound to the copy can be bound to the columns.
+        let bound = bind(&mut fields, &mut self.root, &mut self.growth);
+        self.growth.allow(false);
+        self.trial = None;
+        bound.map_err(|fault| fault.into_message())?;
+        Ok(Row { fields: fields.into(), single, label: label.into() })
     }
 
     /// The schema after the last batch.
@@ -121,6 +194,7 @@ impl Decoder {
             // A column that becomes text needs the text of all its values, so the batch is decoded again; that can happen once for
             // each column.
             if let Some(decoded) = self.pass(records) {
+                self.schemas.forget_refused();
                 return decoded;
             }
         }
@@ -136,8 +210,9 @@ impl Decoder {
                 continue;
             };
             match self.record(value, ascii, indices.len()) {
-                Ok(true) => indices.push(index as u32),
-                Ok(false) => dropped += 1,
+                Ok(Kept::Row) => indices.push(index as u32),
+                Ok(Kept::Tombstone) => tombstones.push(index as u32),
+                Ok(Kept::Dropped) => dropped += 1,
                 Err(fault) => {
                     self.root.truncate(indices.len());
                     rejected.push(fault.into_rejected(index));
@@ -152,25 +227,74 @@ impl Decoder {
         Some(Decoded { rows, indices, tombstones, dropped, rejected })
     }
 
-    /// Appends a record as row number `row`; false if the shape has no row for it.
-    fn record(&mut self, value: &[u8], ascii: bool, row: usize) -> Result<bool> {
+    /// Appends a record as row number `row`.
+    fn record(&mut self, value: &[u8], ascii: bool, row: usize) -> Result<Kept> {
+        let fixed = || self.fixed.as_ref().map(|row| row.as_ref().map_err(|message| Fault::record(message.clone()))).transpose();
+        match &self.options.converter {
+            Converter::Avro => {
+                let id = avro::schema_id(value).ok_or_else(|| avro::no_schema_id(value))?;
+                let schema = self.schemas.of_id(id)?;
+                let appended = avro::append(&value[avro::PREFIX..], &schema.fields, &mut self.root, row);
+                return appended.map(|()| Kept::Row).map_err(|fault| fault.because(&schema.label));
+            }
+            Converter::Single(single) => {
+                let field = fixed()?.and_then(|row| row.fields.first().cloned());
+                let field = field.ok_or_else(|| Fault::record("the value has no column"))?;
+                return single.append(value, &field, &mut self.root, row).map(|()| Kept::Row);
+            }
+            Converter::Json | Converter::JsonWithSchema | Converter::JsonOfSchema(_) => {}
+        }
         if !ascii && let Err(error) = str::from_utf8(value) {
             return Err(Fault::record(format!("the value is not UTF-8: the byte at {} belongs to no character", error.valid_up_to())));
         }
-        match append(&self.options, &mut self.root, &mut self.growth, value, row) {
-            Err(Fault::Growth) => self.grow(value, row),
-            result => result,
+        let fixed = fixed()?.cloned();
+        match self.options.converter {
+            Converter::JsonWithSchema => self.envelope(value, row),
+            _ => self.json(value, fixed.filter(|row| row.single).as_ref(), row),
         }
+    }
+
+    /// Appends the payload of an envelope.
+    fn envelope(&mut self, value: &[u8], row: usize) -> Result<Kept> {
+        let Envelope { schema, payload } = Envelope::open(value, &self.schemas.last, self.options.max_depth)?;
+        if payload == b"null" {
+            return Ok(Kept::Tombstone);
+        }
+        if schema == b"null" {
+            return self.json(payload, None, row);
+        }
+        let fields = match self.schemas.of_text(schema) {
+            Some(known) => known?,
+            None => self.learn_text(schema)?,
+        };
+        self.json(payload, Some(&fields).filter(|row| row.single), row)
+    }
+
+    #[cold]
+    fn learn_text(&mut self, text: &[u8]) -> Result<Row> {
+        let bound = self.bind_kind(connect_schema::parse(text), "the record's schema");
+        self.schemas.learn_text(text, bound.clone());
+        bound.map_err(Fault::record)
+    }
+
+    /// Appends a JSON object, or the value of the one field of `single`.
+    fn json(&mut self, value: &[u8], single: Option<&Row>, row: usize) -> Result<Kept> {
+        let field = single.and_then(|row| row.fields.first());
+        let kept = match append(&self.options, &mut self.root, &mut self.growth, value, field, row) {
+            Err(Fault::Growth) => self.grow(value, field, row),
+            result => result,
+        }?;
+        Ok(if kept { Kept::Row } else { Kept::Dropped })
     }
 
     /// Appends a record that changes the schema, unless there is something wrong with it.
     #[cold]
-    fn grow(&mut self, value: &[u8], row: usize) -> Result<bool> {
+    fn grow(&mut self, value: &[u8], field: Option<&Field>, row: usize) -> Result<bool> {
         self.root.truncate(row);
         let mut trial = self.trial.take().unwrap_or_else(|| self.root.empty_copy());
         let mut growth = self.growth.clone();
         growth.allow(true);
-        let kept = append(&self.options, &mut trial, &mut growth, value, 0)?;
+        let kept = append(&self.options, &mut trial, &mut growth, value, field, 0)?;
         trial.truncate(0);
         growth.allow(false);
         if growth.turned {
@@ -179,7 +303,7 @@ impl Decoder {
             return Ok(kept);
         }
         self.growth.allow(true);
-        let result = append(&self.options, &mut self.root, &mut self.growth, value, row);
+        let result = append(&self.options, &mut self.root, &mut self.growth, value, field, row);
         self.growth.allow(false);
         self.trial = Some(trial);
         result
@@ -197,8 +321,16 @@ impl Decoder {
     }
 }
 
-fn append(options: &DecoderOptions, fields: &mut Fields, growth: &mut Growth, value: &[u8], row: usize) -> Result<bool> {
+fn append(
+    options: &DecoderOptions, fields: &mut Fields, growth: &mut Growth, value: &[u8], field: Option<&Field>, row: usize,
+) -> Result<bool> {
     let mut scanner = Scanner::new(value);
+    if let Some(field) = field {
+        let column = &mut fields.member(field.column).column;
+        column.begin(row);
+        Plain::value(&mut scanner, column, growth, options.max_depth)?;
+        return scanner.end().map(|()| true);
+    }
     if scanner.token() != b'{' {
         return Err(no_object(value, scanner));
     }

@@ -3,7 +3,7 @@
 use lakefeed_core::{Rejected, Stage};
 
 /// The result of every step of decoding.
-pub(crate) type Result<T> = std::result::Result<T, Fault>;
+pub(crate) type Result<T, E = Fault> = std::result::Result<T, E>;
 
 /// Why a step of decoding ended.
 #[derive(Debug)]
@@ -58,6 +58,24 @@ impl Fault {
             fault.path.push(Step::Item(index));
         }
         self
+    }
+
+    /// With what else the reader of the message has to know.
+    #[cold]
+    pub(crate) fn because(mut self, context: &str) -> Self {
+        if let Self::Row(fault) = &mut self {
+            fault.message = format!("{context}: {}", fault.message);
+        }
+        self
+    }
+
+    /// The message, with the path of the field.
+    pub(crate) fn into_message(self) -> String {
+        let rejected = self.into_rejected(0);
+        match rejected.field {
+            Some(field) => format!("field {field}: {}", rejected.message),
+            None => rejected.message,
+        }
     }
 
     /// The row as the dead letters want it.

@@ -125,7 +125,18 @@ impl Fields {
     #[cold]
     fn add_name(&mut self, name: &[u8], growth: &mut Growth) -> Result<usize> {
         // A record is checked to be UTF-8 before it is decoded, so nothing is replaced.
-        let name = String::from_utf8_lossy(name);
+        self.add_column(&String::from_utf8_lossy(name), growth)
+    }
+
+    /// The number of the column with this name, which is added if it is not there.
+    pub(crate) fn ensure(&mut self, name: &str, growth: &mut Growth) -> Result<usize> {
+        match self.by_name.get(name.as_bytes()) {
+            Some(index) => Ok(*index),
+            None => self.add_column(name, growth),
+        }
+    }
+
+    fn add_column(&mut self, name: &str, growth: &mut Growth) -> Result<usize> {
         if name.is_empty() {
             return Err(Fault::field("the name of a member is empty: a column needs a name"));
         }
@@ -134,10 +145,10 @@ impl Fields {
             let message = format!(
                 "differs from the column '{other}' only in upper and lower case, which SQL does not tell apart: have the producer use one name"
             );
-            return Err(Fault::field(message).in_member(&name));
+            return Err(Fault::field(message).in_member(name));
         }
-        growth.add_column().map_err(|fault| fault.in_member(&name))?;
-        Ok(self.add(&name, Column::new()))
+        growth.add_column().map_err(|fault| fault.in_member(name))?;
+        Ok(self.add(name, Column::new()))
     }
 
     /// Adds a column of a given type. A second one of the same name, as SQL compares names, is ignored.

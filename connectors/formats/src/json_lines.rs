@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMillisecondType;
-use arrow_array::{Array, BinaryArray, PrimitiveArray, RecordBatch};
+use arrow_array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType};
+use arrow_array::{Array, BinaryArray, RecordBatch};
 use arrow_json::writer::{Encoder, EncoderFactory, EncoderOptions, LineDelimited, NullableEncoder, WriterBuilder};
 use arrow_schema::{ArrowError, DataType, FieldRef, TimeUnit};
 use base64::Engine as _;
@@ -46,7 +46,7 @@ impl EncoderFactory for Cells {
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
         let cells: Box<dyn Encoder + 'a> = match array.data_type() {
             DataType::Binary => Box::new(Base64(array.as_binary())),
-            DataType::Timestamp(TimeUnit::Millisecond, Some(_)) => Box::new(Time(array.as_primitive())),
+            DataType::Timestamp(unit, Some(_)) => Box::new(Time(times(array, *unit), *unit)),
             _ => return Ok(None),
         };
         Ok(Some(NullableEncoder::new(cells, array.nulls().cloned())))
@@ -64,15 +64,31 @@ impl Encoder for Base64<'_> {
     }
 }
 
-struct Time<'a>(&'a PrimitiveArray<TimestampMillisecondType>);
+/// Points in time.
+struct Time<'a>(&'a [i64], TimeUnit);
+
+fn times(array: &dyn Array, unit: TimeUnit) -> &[i64] {
+    match unit {
+        TimeUnit::Second => array.as_primitive::<TimestampSecondType>().values(),
+        TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().values(),
+        TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().values(),
+        TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().values(),
+    }
+}
 
 impl Encoder for Time<'_> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        let ms = self.0.value(row);
-        let text = match DateTime::from_timestamp_millis(ms) {
-            Some(time) => format!("\"{}\"", time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+        let value = self.0[row];
+        let (time, digits) = match self.1 {
+            TimeUnit::Second => (DateTime::from_timestamp(value, 0), SecondsFormat::Secs),
+            TimeUnit::Millisecond => (DateTime::from_timestamp_millis(value), SecondsFormat::Millis),
+            TimeUnit::Microsecond => (DateTime::from_timestamp_micros(value), SecondsFormat::Micros),
+            TimeUnit::Nanosecond => (Some(DateTime::from_timestamp_nanos(value)), SecondsFormat::Nanos),
+        };
+        let text = match time {
+            Some(time) => format!("\"{}\"", time.to_rfc3339_opts(digits, true)),
             // Beyond the calendar, some 262,000 years off: the number loses nothing.
-            None => ms.to_string(),
+            None => value.to_string(),
         };
         out.extend_from_slice(text.as_bytes());
     }

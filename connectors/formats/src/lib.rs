@@ -1,9 +1,14 @@
 //! Decodes Kafka records into Arrow batches.
 //!
-//! [`Decoder`] reads JSON values, plain or as DynamoDB stream records, straight into typed columns: one pass, no tree in between,
-//! nothing on the heap per record. [`write_json_lines`] is the way back.
+//! [`Decoder`] reads values (JSON with and without a schema, DynamoDB stream records, Avro, text, numbers) straight into typed columns: one
+//! pass, no tree in between, nothing on the heap per record. Where the schemas of Avro come from is not known here. [`write_json_lines`] is the way back.
 
+mod avro;
+mod avro_schema;
 mod column;
+mod connect_schema;
+mod converter;
+mod data;
 mod decoder;
 mod fault;
 mod fields;
@@ -13,8 +18,12 @@ mod json_lines;
 mod number;
 mod object;
 mod schema;
+mod schemas;
 pub mod transforms;
+mod typed;
 
+pub use converter::{Converter, Single};
 pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaConflict, Shape};
 pub use json_lines::{Nulls, write_json_lines};
 pub use schema::{DeclaredType, parse_declared};
+pub use schemas::WriterSchema;

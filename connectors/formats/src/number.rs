@@ -152,6 +152,28 @@ impl<'a> Number<'a> {
         signed(mantissa.checked_mul(scale)?, self.negative)
     }
 
+    /// The value times ten to the power of `scale`, if that is whole and has at most 38 digits.
+    pub(crate) fn unscaled(&self, scale: i8) -> Option<i128> {
+        let text = str::from_utf8(self.text).ok()?;
+        let (digits, power) = match text.split_once(['e', 'E']) {
+            Some((digits, power)) => (digits, power.parse::<i64>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = digits.trim_start_matches('-').split_once('.').unwrap_or((digits.trim_start_matches('-'), ""));
+        let mut shift = power.checked_add(i64::from(scale))?.checked_sub(fraction.len() as i64)?;
+        let mut digits = format!("{whole}{fraction}");
+        while shift < 0 && digits.len() > 1 && digits.ends_with('0') {
+            digits.pop();
+            shift += 1;
+        }
+        let digits = digits.trim_start_matches('0');
+        if digits.is_empty() {
+            return Some(0);
+        }
+        let magnitude = digits.parse::<i128>().ok()?.checked_mul(10_i128.checked_pow(u32::try_from(shift).ok()?)?)?;
+        Some(if self.negative { -magnitude } else { magnitude })
+    }
+
     /// The nearest double, if it is finite and, for an integer, the same number.
     #[inline]
     pub(crate) fn as_f64(&self) -> Option<f64> {

@@ -1,6 +1,10 @@
 //! Walks through objects and arrays and hands each value to its column.
 
-use crate::column::{Column, List};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::column::Column;
+use crate::data::{List, Map};
 use crate::fault::{Fault, Result};
 use crate::fields::{Fields, Growth};
 use crate::json::Scanner;
@@ -41,7 +45,10 @@ fn plain_object(scanner: &mut Scanner<'_>, column: &mut Column, growth: &mut Gro
     let row = column.len();
     match column.as_struct(growth)? {
         Some(fields) => members::<Plain>(scanner, fields, row, growth, depth)?,
-        None => return skip_to_text(scanner, column, growth, depth),
+        None => match column.map() {
+            Some(map) => entries(scanner, map, growth, depth)?,
+            None => return skip_to_text(scanner, column, growth, depth),
+        },
     }
     column.end_value();
     Ok(())
@@ -90,6 +97,27 @@ pub(crate) fn members<S: Syntax>(
     }
 }
 
+/// Steps over an object, whose brace comes next, and appends its members to the entries of `map`.
+fn entries(scanner: &mut Scanner<'_>, map: &mut Map, growth: &mut Growth, depth: usize) -> Result<()> {
+    let depth = scanner.deeper(depth)?;
+    scanner.step();
+    if scanner.token() == b'}' {
+        scanner.step();
+        return Ok(());
+    }
+    let mut buffer = Vec::new();
+    loop {
+        let key = scanner.name(&mut buffer)?;
+        map.keys.data.extend_from_slice(key);
+        map.keys.end();
+        scanner.expect(b':', "':'")?;
+        Plain::value(scanner, &mut map.value, growth, depth)?;
+        if scanner.closes(b'}', "',' or '}'")? {
+            return Ok(());
+        }
+    }
+}
+
 /// Steps over an array, whose bracket comes next, and appends its items to those of `list`.
 pub(crate) fn items<S: Syntax>(scanner: &mut Scanner<'_>, list: &mut List, growth: &mut Growth, depth: usize) -> Result<()> {
     let depth = scanner.deeper(depth)?;
@@ -124,6 +152,10 @@ pub(crate) fn push_string(scanner: &mut Scanner<'_>, column: &mut Column, growth
     let from = scanner.at();
     let mut buffer = Vec::new();
     let text = scanner.name(&mut buffer)?;
+    if column.is_given_bytes() {
+        let bytes = STANDARD.decode(text).map_err(|_| Fault::field("found text that is no base64, expected bytes"))?;
+        return column.push_encoded(&bytes);
+    }
     if column.is_time() && str::from_utf8(text).is_ok_and(|text| column.push_time(text)) {
         return Ok(());
     }

@@ -5,16 +5,18 @@ mod common;
 use std::fmt::Write as _;
 
 use common::{decoder_records, type_name};
-use lakefeed_formats::{Decoded, Decoder, DecoderOptions, Nulls, SchemaConflict, Shape, parse_declared, write_json_lines};
+use lakefeed_formats::{
+    Converter, Decoded, Decoder, DecoderOptions, Nulls, SchemaConflict, Shape, Single, WriterSchema, parse_declared, write_json_lines,
+};
 
 /// Runs the records of a file and writes the file anew, with what came out.
 fn replay(text: &str, shape: Shape) -> String {
     let mut out = String::new();
     let mut decoder = Decoder::new(DecoderOptions { shape, ..DecoderOptions::default() });
-    let mut batch: Vec<Option<&[u8]>> = Vec::new();
+    let mut batch: Vec<Option<Vec<u8>>> = Vec::new();
     for line in text.lines() {
         if let Some(record) = line.strip_prefix('>') {
-            batch.push(if record == "~" { None } else { Some(record.strip_prefix(' ').unwrap_or(record).as_bytes()) });
+            batch.push((record != "~").then(|| bytes(record.strip_prefix(' ').unwrap_or(record))));
             writeln!(out, "{line}").expect("a string");
             continue;
         }
@@ -24,6 +26,10 @@ fn replay(text: &str, shape: Shape) -> String {
         }
         if let Some(options) = line.strip_prefix("options ") {
             decoder = Decoder::new(parse_options(options, shape));
+        } else if let Some(schema) = line.strip_prefix("schema ") {
+            let (id, text) = schema.split_once(' ').expect("id and schema");
+            let schema = WriterSchema { subject: "t-value".into(), text: text.into(), references: Vec::new() };
+            decoder.learn_schema(id.parse().expect("an id"), if text == "none" { Err("no such schema".into()) } else { Ok(schema) });
         } else if line.starts_with("## ") {
             decoder = Decoder::new(DecoderOptions { shape, ..DecoderOptions::default() });
         } else if line.starts_with(['=', '<', '~', '!']) || line.starts_with("dropped ") {
@@ -37,10 +43,38 @@ fn replay(text: &str, shape: Shape) -> String {
     out
 }
 
+/// The bytes of a record: text, or pairs of hexadecimal digits behind `0x`, with blanks between them.
+fn bytes(record: &str) -> Vec<u8> {
+    let Some(hex) = record.strip_prefix("0x") else { return record.as_bytes().to_vec() };
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).expect("ASCII"), 16).expect("two digits")).collect()
+}
+
+fn parse_converter(text: &str) -> Converter {
+    match text {
+        "avro" => Converter::Avro,
+        "json" => Converter::JsonWithSchema,
+        "text" => Converter::Single(Single::Text),
+        "bytes" => Converter::Single(Single::Bytes),
+        "short" => Converter::Single(Single::Short),
+        "integer" => Converter::Single(Single::Integer),
+        "long" => Converter::Single(Single::Long),
+        "float" => Converter::Single(Single::Float),
+        "double" => Converter::Single(Single::Double),
+        "boolean" => Converter::Single(Single::Boolean),
+        schema => Converter::JsonOfSchema(schema.to_owned()),
+    }
+}
+
 fn parse_options(text: &str, shape: Shape) -> DecoderOptions {
     let mut options = DecoderOptions { shape, ..DecoderOptions::default() };
     match text.split_once('=').expect("key=value") {
         ("conflict", "text") => options.conflict = SchemaConflict::Text,
+        ("converter", converter) => options.converter = parse_converter(converter),
+        ("avro with declared", columns) => {
+            options.converter = Converter::Avro;
+            options.declared = Some(parse_declared(columns).expect("columns"));
+        }
         ("declared", columns) => options.declared = Some(parse_declared(columns).expect("columns")),
         other => panic!("unknown option {other:?}"),
     }
@@ -84,6 +118,21 @@ fn check(name: &str, shape: Shape) {
 #[test]
 fn plain_records() {
     check("plain.txt", Shape::Plain);
+}
+
+#[test]
+fn avro_records() {
+    check("avro.txt", Shape::Plain);
+}
+
+#[test]
+fn json_with_schemas() {
+    check("connect.txt", Shape::Plain);
+}
+
+#[test]
+fn values_without_structure() {
+    check("single.txt", Shape::Plain);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, DictionaryArray, Float32Array, Float64Array, Int64Array, RecordBatch,
-    RecordBatchOptions, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt8Array,
+    RecordBatchOptions, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array,
 };
 use arrow_schema::Schema;
 use lakefeed_formats::{Nulls, write_json_lines};
@@ -44,6 +44,16 @@ fn each_type_is_written_as_json_has_it() {
 fn times_without_a_zone_have_none() {
     let column: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![1]));
     assert_eq!(lines(&RecordBatch::try_from_iter([("t", column)]).expect("a batch")), "{\"t\":\"1970-01-01T00:00:00.000001\"}\n");
+}
+
+#[test]
+fn times_of_every_unit_are_written_in_utc() {
+    let columns: [(&str, ArrayRef); 2] = [
+        ("us", Arc::new(TimestampMicrosecondArray::from(vec![-1]).with_timezone("UTC"))),
+        ("ns", Arc::new(TimestampNanosecondArray::from(vec![1]).with_timezone("UTC"))),
+    ];
+    let expected = r#"{"us":"1969-12-31T23:59:59.999999Z","ns":"1970-01-01T00:00:00.000000001Z"}"#;
+    assert_eq!(lines(&RecordBatch::try_from_iter(columns).expect("a batch")), format!("{expected}\n"));
 }
 
 #[test]

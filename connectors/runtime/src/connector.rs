@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, Plugin, PluginKind, Result, nearest};
-use lakefeed_formats::{DecoderOptions, SchemaConflict, Shape, parse_declared, transforms};
+use lakefeed_formats::{Converter, DecoderOptions, SchemaConflict, Shape, parse_declared, transforms};
 use lakefeed_kafka::ClientSettings;
 
+use crate::converters;
 use crate::files::ConnectorFile;
 use crate::worker_config::WorkerConfig;
 
@@ -21,9 +22,6 @@ const COMMON: &[Key] = &[
         .importance(Importance::High),
     Key::new("tasks.max.enforce", KeyKind::Boolean, "Accepted as in Kafka Connect.").importance(Importance::Low),
     Key::new("config.action.reload", KeyKind::String, "Accepted as in Kafka Connect.").importance(Importance::Low),
-    Key::new("key.converter", KeyKind::Class, "Accepted as in Kafka Connect; keys are kept as they are.").importance(Importance::Low),
-    Key::new("value.converter", KeyKind::Class, "How values are decoded: JsonConverter (without schemas)."),
-    Key::new("header.converter", KeyKind::Class, "Accepted as in Kafka Connect; headers are kept as they are.").importance(Importance::Low),
     Key::new(
         "errors.tolerance",
         KeyKind::String,
@@ -100,9 +98,6 @@ const PREFIXES: &[(&str, &str)] = &[
     ("consumer.override.", "A setting of this connector's consumers, under Kafka's name."),
     ("producer.override.", "A setting of this connector's producers, under Kafka's name."),
     ("admin.override.", "A setting of this connector's admin clients, under Kafka's name."),
-    ("key.converter.", "Accepted as in Kafka Connect."),
-    ("value.converter.", "A setting of the value converter."),
-    ("header.converter.", "Accepted as in Kafka Connect."),
     ("transforms.", "A setting of a transform: transforms.ALIAS.type and others."),
     ("predicates.", "Accepted as in Kafka Connect."),
     ("topic.creation.", "Accepted as in Kafka Connect."),
@@ -123,13 +118,13 @@ fn declared(value: &str) -> Result<(), String> {
 
 /// All keys of a plugin: its own and those that every connector of its kind has.
 pub fn definition(plugin: &Plugin) -> ConfigDef {
-    let common = ConfigDef::new().keys(COMMON);
+    let common = ConfigDef::new().keys(COMMON).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
     let common = match plugin.kind() {
         PluginKind::Source => common,
         PluginKind::Processor => common.keys(READER).keys(PROCESSOR),
         PluginKind::Sink => common.keys(READER).keys(DECODED),
     };
-    let common = PREFIXES.iter().fold(common, |def, (prefix, doc)| def.prefix(prefix, doc));
+    let common = PREFIXES.iter().chain(converters::PREFIXES).fold(common, |def, (prefix, doc)| def.prefix(prefix, doc));
     (plugin.def)().merge(common)
 }
 
@@ -172,8 +167,9 @@ impl Connector {
         self.config.list("transforms").first().and_then(class).and_then(transforms::shape_of).unwrap_or(Shape::Plain)
     }
 
-    pub(crate) fn decoder_options(&self) -> DecoderOptions {
+    pub(crate) fn decoder_options(&self, converter: Converter) -> DecoderOptions {
         DecoderOptions {
+            converter,
             shape: self.shape(),
             conflict: if self.config.text("schema.conflict") == "text" { SchemaConflict::Text } else { SchemaConflict::Reject },
             // Checked by the key's validator.
@@ -225,30 +221,9 @@ fn common_errors(plugin: &Plugin, config: &Config) -> Vec<ConfigError> {
             errors.push(ConfigError::value("errors.deadletterqueue.topic.name", topic, "has no effect without errors.tolerance=all"));
         }
     }
-    errors.extend(converter_errors(config));
+    errors.extend(converters::errors(plugin.kind(), config));
     if plugin.kind() == PluginKind::Sink {
         errors.extend(transform_errors(config));
-    }
-    errors
-}
-
-fn converter_errors(config: &Config) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    if let Some(class) = config.get("value.converter")
-        && class.rsplit('.').next() != Some("JsonConverter")
-    {
-        errors.push(ConfigError::value(
-            "value.converter",
-            class,
-            "not supported in this version; use org.apache.kafka.connect.json.JsonConverter",
-        ));
-    }
-    if config.text("value.converter.schemas.enable").eq_ignore_ascii_case("true") {
-        errors.push(ConfigError::value(
-            "value.converter.schemas.enable",
-            "true",
-            "JSON with a schema in each record is not supported in this version",
-        ));
     }
     errors
 }

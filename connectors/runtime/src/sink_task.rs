@@ -8,12 +8,13 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, UInt32Array};
 use arrow_select::take::take;
 use lakefeed_core::{Batch, Error, ErrorKind, Headers, Make, Records, Result, Share, Sink, SinkContext, TopicPartition};
-use lakefeed_formats::{Decoded, Decoder};
+use lakefeed_formats::{Converter, Decoded, Decoder};
 use lakefeed_kafka::{Consumer, Event};
 
 use crate::dead_letters::DeadLetters;
 use crate::layout_mark::LayoutMarks;
 use crate::measure::Lag;
+use crate::schema_lookup::SchemaLookup;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
 /// What one read takes from one partition at most, about.
@@ -33,8 +34,12 @@ struct SinkTask<'a> {
     consumer: Consumer,
     sink: Box<dyn Sink>,
     dead_letters: DeadLetters,
+    converter: Converter,
     /// One decoder per topic: it remembers the schema that it has seen.
     decoders: HashMap<Arc<str>, Decoder>,
+    schemas: SchemaLookup,
+    /// Records that wait for the registry to answer.
+    waiting: Option<Records>,
     committed: HashMap<TopicPartition, i64>,
     marks: LayoutMarks,
     busy: BusyTime,
@@ -48,12 +53,16 @@ impl<'a> SinkTask<'a> {
         let consumer = env.consumer()?;
         let dead_letters = DeadLetters::open(env)?;
         let marks = LayoutMarks::new(sink.layout());
+        let values = env.worker.value_converter(&env.connector.config)?;
         Ok(Self {
             env,
             consumer,
             sink,
             dead_letters,
+            converter: values.converter,
             decoders: HashMap::new(),
+            schemas: SchemaLookup::open(&env.connector.name, values.registry.as_ref())?,
+            waiting: None,
             committed: HashMap::new(),
             marks,
             busy: BusyTime::new(),
@@ -116,6 +125,7 @@ impl<'a> SinkTask<'a> {
         if partitions.is_empty() {
             return Ok(());
         }
+        self.forget_waiting(|partition| partitions.contains(partition));
         let durable = match self.sink.revoked(partitions, if lost { Duration::ZERO } else { deadline }) {
             Ok(durable) => durable,
             Err(error) if error.kind() != ErrorKind::Retry => return Err(error),
@@ -136,19 +146,40 @@ impl<'a> SinkTask<'a> {
         result
     }
 
-    /// Takes one batch of one partition through the decoder into the sink; false when nothing was there.
-    fn read(&mut self) -> Result<bool> {
+    /// Drops the records that wait, if they are of such a partition: they are read again.
+    fn forget_waiting(&mut self, of: impl Fn(&TopicPartition) -> bool) {
+        let partition = |records: &Records| TopicPartition { topic: Arc::clone(&records.topic), partition: records.partition };
+        self.waiting.take_if(|records| of(&partition(records)));
+    }
+
+    /// The next records of one partition; none while the registry does not answer.
+    fn next_records(&mut self) -> Result<Option<Records>> {
+        if let Some(records) = self.waiting.take_if(|_| self.schemas.is_due()) {
+            return Ok(Some(records));
+        }
+        if self.waiting.is_some() {
+            return Ok(None);
+        }
         let (records, event) = self.consumer.read(READ_BYTES)?;
         if let Some(Event::RecordsLost { partition, from, to }) = event {
             report_lost(self.env, &partition, from, to);
         }
         self.lag.note(self.env, &self.consumer, records.as_ref().and_then(|records| records.timestamps.last().copied()));
-        let Some(records) = records else { return Ok(false) };
+        Ok(records)
+    }
+
+    /// Takes one batch of one partition through the decoder into the sink; false when nothing was there.
+    fn read(&mut self) -> Result<bool> {
+        let Some(records) = self.next_records()? else { return Ok(false) };
+        let options = || Decoder::new(self.env.connector.decoder_options(self.converter.clone()));
+        let decoder = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(options);
+        if !self.schemas.teach(decoder, &records)? {
+            self.waiting = Some(records);
+            return Ok(false);
+        }
         self.busy.mark(&self.env.stats);
         self.env.topics.used(&records.topic);
         self.env.stats.bytes_in.add(records.payload_bytes() as u64);
-        let options = || Decoder::new(self.env.connector.decoder_options());
-        let decoder = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(options);
         let decoded = decoder.decode(&records);
         for rejected in &decoded.rejected {
             self.dead_letters.record(self.env, &records, rejected, self.sink.reject_store())?;
@@ -171,9 +202,10 @@ impl<'a> SinkTask<'a> {
         Ok(true)
     }
 
-    fn seek(&self, seeks: Vec<(TopicPartition, i64)>) -> Result<()> {
+    fn seek(&mut self, seeks: Vec<(TopicPartition, i64)>) -> Result<()> {
         for (partition, offset) in seeks {
             tracing::info!(target: "lakefeed", connector = %self.env.connector.name, %partition, offset, "Reading again");
+            self.forget_waiting(|waiting| *waiting == partition);
             self.consumer.seek(&partition, offset)?;
         }
         Ok(())

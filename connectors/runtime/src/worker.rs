@@ -61,6 +61,7 @@ impl Worker {
     /// `Config`: a file is wrong. `Retry`: the brokers or a store can't be reached. Nothing runs then.
     pub fn start(config: &WorkerConfig, files: &[ConnectorFile], plugins: &[Plugin]) -> Result<Self> {
         let connectors = checked(files, plugins)?;
+        connectors.iter().try_for_each(|connector| config.value_converter(&connector.config).map(|_| ()))?;
         let cluster_id = probe(&config.admin(), PROBE_TIMEOUT)?;
         let shared = Arc::new(Shared::open(config)?);
         let mut made = Vec::new();

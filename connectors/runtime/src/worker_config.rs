@@ -7,6 +7,8 @@ use std::time::Duration;
 use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, Result};
 use lakefeed_kafka::ClientSettings;
 
+use crate::converters::{self, ValueConverter};
+
 /// Where REST calls are answered unless told otherwise: on this machine only.
 const DEFAULT_LISTENER: &str = "http://127.0.0.1:8083";
 
@@ -14,12 +16,6 @@ const KEYS: &[Key] = &[
     Key::new("bootstrap.servers", KeyKind::List, "The brokers to start from, host:port with commas.")
         .default("localhost:9092")
         .importance(Importance::High)
-        .group("Kafka"),
-    Key::new("key.converter", KeyKind::Class, "Accepted as in Kafka Connect; keys are kept as they are.").group("Kafka"),
-    Key::new("value.converter", KeyKind::Class, "How values are decoded where a connector does not say: JsonConverter (without schemas).")
-        .group("Kafka"),
-    Key::new("header.converter", KeyKind::Class, "Accepted as in Kafka Connect; headers are kept as they are.")
-        .importance(Importance::Low)
         .group("Kafka"),
     Key::new("offset.storage.file.filename", KeyKind::String, "The file that keeps how far each source has come.")
         .default("lakefeed.offsets.json")
@@ -123,9 +119,6 @@ const PREFIXES: &[(&str, &str)] = &[
     ("consumer.", "A setting of the consumers, under Kafka's name."),
     ("producer.", "A setting of the producers, under Kafka's name."),
     ("admin.", "A setting of the admin clients, under Kafka's name."),
-    ("key.converter.", "Accepted as in Kafka Connect."),
-    ("value.converter.", "A setting of the value converter."),
-    ("header.converter.", "Accepted as in Kafka Connect."),
     ("config.providers.", "Accepted as in Kafka Connect."),
     ("rest.", "Accepted as in Kafka Connect."),
     ("security.", "A setting of all clients, under Kafka's name."),
@@ -153,7 +146,8 @@ fn listener_address(listener: &str) -> Result<(String, u16), String> {
 
 /// The keys of a worker file.
 pub fn worker_definition() -> ConfigDef {
-    PREFIXES.iter().fold(ConfigDef::new().keys(KEYS), |def, (prefix, doc)| def.prefix(prefix, doc))
+    let keys = ConfigDef::new().keys(KEYS).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
+    PREFIXES.iter().chain(converters::PREFIXES).fold(keys, |def, (prefix, doc)| def.prefix(prefix, doc))
 }
 
 /// What a worker file says.
@@ -197,6 +191,14 @@ impl WorkerConfig {
         }
         let own = format!("{role}.override.");
         settings.extend(self.config.with_prefix(&format!("{role}."))).extend(connector.with_prefix(&own))
+    }
+
+    /// How the values of a connector are read.
+    ///
+    /// # Errors
+    /// `Config`: the worker's own converter, which the connector uses, is not set up.
+    pub(crate) fn value_converter(&self, connector: &Config) -> Result<ValueConverter> {
+        converters::resolve(connector, &self.config).map_err(|error| Error::config(format!("the worker's converter: {error}")))
     }
 
     /// The settings of an admin client.

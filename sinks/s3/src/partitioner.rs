@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, TimeUnit};
 use chrono::NaiveDateTime;
 use foldhash::fast::RandomState;
 use lakefeed_core::{Batch, shorten};
@@ -227,7 +227,7 @@ impl Partitioner {
                 let values = array.as_string::<i32>();
                 index((0..values.len()).map(|i| values.is_valid(i).then(|| values.value(i))), |v| text(v.map(Value::Text)))
             }
-            DataType::Struct(_) | DataType::List(_) | DataType::Binary => {
+            DataType::Struct(_) | DataType::List(_) | DataType::Map(..) | DataType::Binary => {
                 let kind = array.data_type().to_string();
                 let refused = (
                     Some(term.path.join(".")),
@@ -327,7 +327,13 @@ fn resolve(rows: &RecordBatch, path: &[String]) -> Option<ArrayRef> {
 
 /// The times of a column in epoch milliseconds. Whole numbers read alike in columns of both number types.
 fn times_of(rows: &RecordBatch, path: &[String]) -> Vec<Option<i64>> {
-    let Some(array) = resolve(rows, path) else { return vec![None; rows.num_rows()] };
+    let Some(mut array) = resolve(rows, path) else { return vec![None; rows.num_rows()] };
+    if let DataType::Timestamp(unit, zone) = array.data_type()
+        && *unit != TimeUnit::Millisecond
+        && let Ok(ms) = arrow_cast::cast(&array, &DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))
+    {
+        array = ms;
+    }
     if array.data_type() == &DataType::Int64 {
         return array.as_primitive::<Int64Type>().iter().collect();
     }

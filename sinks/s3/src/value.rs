@@ -2,7 +2,7 @@
 //! of whole numbers that meets 5.5 becomes DOUBLE, and the lake partition of 5 must stay the same (exactly-once hangs on it).
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Float64Type, Int64Type, TimestampMillisecondType};
+use arrow_array::types::{Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, ArrayRef};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, TimeUnit};
@@ -108,7 +108,10 @@ pub(crate) fn value_at(array: &ArrayRef, row: usize) -> Option<Value<'_>> {
     }
     Some(match array.data_type() {
         DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
+        DataType::Int32 => Value::Int(i64::from(array.as_primitive::<Int32Type>().value(row))),
         DataType::Int64 => Value::Int(array.as_primitive::<Int64Type>().value(row)),
+        // As in the column of doubles that it becomes when it meets one.
+        DataType::Float32 => Value::float(f64::from(array.as_primitive::<Float32Type>().value(row))),
         DataType::Float64 => Value::float(array.as_primitive::<Float64Type>().value(row)),
         DataType::Utf8 => Value::Text(array.as_string::<i32>().value(row)),
         DataType::Date32 => Value::Date(array.as_primitive::<Date32Type>().value(row)),
@@ -168,6 +171,17 @@ mod tests {
         for (value, text) in [(5.5, "5.5"), (-0.0, "0"), (1e300, "1e300"), (1e-7, "1e-7"), (9.3e18, "9.3e18"), (0.1, "0.1")] {
             assert_eq!(Value::float(value).text(Transform::Identity).as_deref(), Ok(text));
         }
+    }
+
+    #[test]
+    fn a_number_is_one_value_in_columns_of_all_widths() {
+        use std::sync::Arc;
+        let int: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![7]));
+        let float: ArrayRef = Arc::new(arrow_array::Float32Array::from(vec![7.0, 0.1]));
+        let double: ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![7.0, f64::from(0.1_f32)]));
+        assert_eq!(value_at(&int, 0), Some(Value::Int(7)));
+        assert_eq!(value_at(&float, 0), value_at(&double, 0));
+        assert_eq!(value_at(&float, 1), value_at(&double, 1));
     }
 
     #[test]

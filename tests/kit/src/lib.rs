@@ -1,6 +1,6 @@
 //! What the tests share: a real Apache Kafka, a real S3 store, another reader of Parquet, processes with deadlines.
 //!
-//! - [`kafka`] and [`minio`] are servers for the whole test process. `KAFKA_BOOTSTRAP` and `S3_ENDPOINT` name running ones
+//! - [`kafka`], [`minio`] and [`registry`] are servers for the whole test process. `KAFKA_BOOTSTRAP`, `S3_ENDPOINT` and `SCHEMA_REGISTRY_URL` name running ones
 //!   (`make test` starts both once and sets them); otherwise the first call starts one with the scripts of `tests/stack`, and it stops
 //!   when the test process ends, however that ends. A test that can't have its server fails; it is never skipped.
 //! - [`Process`] runs a program with its log in a file, kills it, waits for it; [`run`] waits for a command's output.
@@ -14,6 +14,7 @@ mod kafka;
 mod minio;
 mod process;
 mod proxy;
+mod registry;
 mod server;
 mod wait;
 
@@ -22,4 +23,5 @@ pub use kafka::{Kafka, kafka};
 pub use minio::{Minio, minio};
 pub use process::{Output, Process, python, python_with, run};
 pub use proxy::{Fault, Proxy};
+pub use registry::{Registry, registry};
 pub use wait::{unique, wait_for, wait_until};

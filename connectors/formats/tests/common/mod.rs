@@ -3,7 +3,7 @@
 #[allow(dead_code)]
 pub(crate) mod model;
 
-use arrow_schema::DataType;
+use arrow_schema::{DataType, TimeUnit};
 use lakefeed_core::{Records, RecordsBuilder};
 
 /// Records with these values, at offsets from 0.
@@ -20,12 +20,18 @@ pub(crate) fn decoder_records<V: AsRef<[u8]>>(values: &[Option<V>]) -> Records {
 pub(crate) fn type_name(kind: &DataType) -> String {
     match kind {
         DataType::Boolean => "BOOLEAN".into(),
+        DataType::Int32 => "INTEGER".into(),
         DataType::Int64 => "BIGINT".into(),
+        DataType::Float32 => "REAL".into(),
         DataType::Float64 => "DOUBLE".into(),
         DataType::Utf8 => "VARCHAR".into(),
         DataType::Binary => "BLOB".into(),
         DataType::Date32 => "DATE".into(),
-        DataType::Timestamp(..) => "TIMESTAMP".into(),
+        DataType::Timestamp(TimeUnit::Millisecond, Some(_)) => "TIMESTAMP".into(),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => format!("MAP({}, {})", type_name(fields[0].data_type()), type_name(fields[1].data_type())),
+            other => other.to_string(),
+        },
         DataType::List(item) => format!("{}[]", type_name(item.data_type())),
         DataType::Struct(fields) => {
             let fields: Vec<_> = fields.iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();

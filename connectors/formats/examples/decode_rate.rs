@@ -1,0 +1,70 @@
+//! Rows a second of each decoder on one core, for the motor's rows (14 columns): `cargo run --release --workspace --example decode_rate`.
+//!
+//! Ratios of one run are what counts; the figures hang on the machine.
+
+use std::time::Instant;
+
+use lakefeed_core::{Records, RecordsBuilder};
+use lakefeed_formats::{Converter, Decoder, DecoderOptions, WriterSchema};
+
+const ROWS: usize = 10_000;
+const ROUNDS: usize = 60;
+const NAMES: [&str; 12] =
+    ["ambient", "coolant", "u_d", "u_q", "motor_speed", "torque", "i_d", "i_q", "pm", "stator_yoke", "stator_tooth", "stator_winding"];
+
+fn values(row: usize) -> [f64; 12] {
+    std::array::from_fn(|i| f64::from((row * 31 + i * 17) as f32 * 0.137 + 20.0))
+}
+
+fn long(value: i64, out: &mut Vec<u8>) {
+    let mut left = ((value << 1) ^ (value >> 63)) as u64;
+    while left >= 0x80 {
+        out.push(left as u8 | 0x80);
+        left >>= 7;
+    }
+    out.push(left as u8);
+}
+
+fn avro_row(row: usize) -> Vec<u8> {
+    let mut out = vec![0, 0, 0, 0, 1];
+    long(1_700_000_000_000 + row as i64 * 500, &mut out);
+    for value in values(row) {
+        long(1, &mut out);
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+    long(row as i64 % 70, &mut out);
+    out
+}
+
+fn json_row(row: usize) -> Vec<u8> {
+    let cells: String = NAMES.iter().zip(values(row)).map(|(name, value)| format!(",\"{name}\":{value}")).collect();
+    format!("{{\"time\":{}{cells},\"profile_id\":{}}}", 1_700_000_000_000 + row as i64 * 500, row % 70).into_bytes()
+}
+
+fn records(make: impl Fn(usize) -> Vec<u8>) -> Records {
+    let mut builder = RecordsBuilder::with_capacity("motor".into(), 0, ROWS, ROWS * 400);
+    (0..ROWS).for_each(|row| builder.push(row as i64, -1, None, Some(&make(row))));
+    builder.finish()
+}
+
+fn rate(mut decoder: Decoder, records: &Records) -> f64 {
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        assert_eq!(decoder.decode(records).rows.num_rows(), ROWS);
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    ROWS as f64 / best
+}
+
+#[allow(clippy::print_stdout)]
+fn main() {
+    let optional: String = NAMES.iter().map(|name| format!("{{\"name\":\"{name}\",\"type\":[\"null\",\"double\"]}},")).collect();
+    let time = r#"{"name":"time","type":{"type":"long","logicalType":"timestamp-millis"}},"#;
+    let text = format!(r#"{{"type":"record","name":"Motor","fields":[{time}{optional}{{"name":"profile_id","type":"int"}}]}}"#);
+    let schema = WriterSchema { subject: "motor-value".into(), text, references: Vec::new() };
+    let mut avro = Decoder::new(DecoderOptions { converter: Converter::Avro, ..DecoderOptions::default() });
+    avro.learn_schema(1, Ok(schema));
+    let (json, avro) = (rate(Decoder::new(DecoderOptions::default()), &records(json_row)), rate(avro, &records(avro_row)));
+    println!("JSON {json:.0} rows/s, Avro {avro:.0} rows/s, {:.2} times as many", avro / json);
+}

@@ -1,0 +1,228 @@
+//! The converters of keys and values: their keys, and what they make of them.
+
+use lakefeed_core::{Config, ConfigError, Importance, Key, KeyKind, PluginKind, nearest};
+use lakefeed_formats::{Converter, Single};
+use lakefeed_registry::RegistrySettings;
+
+/// The keys of a converter, for keys or for values.
+macro_rules! converter_keys {
+    ($prefix:literal, $strategy:literal) => {
+        &[
+            key(concat!($prefix, "schemas.enable"), KeyKind::Boolean, "JsonConverter: whether each record is {\"schema\":..,\"payload\":..}. As in Kafka Connect that is so unless it is set to false."),
+            key(concat!($prefix, "schema.content"), KeyKind::String, "JsonConverter with schemas.enable: the schema of all values, which are plain JSON then."),
+            key(concat!($prefix, "schemas.cache.size"), KeyKind::Int, "Accepted as in Kafka Connect; 1000 schemas are remembered.").importance(Importance::Low),
+            key(concat!($prefix, "decimal.format"), KeyKind::String, "Accepted as in Kafka Connect; decimals are read in both forms.").importance(Importance::Low),
+            key(concat!($prefix, "replace.null.with.default"), KeyKind::Boolean, "Accepted as in Kafka Connect; a null stays a null.").importance(Importance::Low),
+            key(concat!($prefix, "converter.encoding"), KeyKind::String, "StringConverter: only UTF-8.").importance(Importance::Low),
+            key(concat!($prefix, "schema.registry.url"), KeyKind::List, "AvroConverter: the addresses of the Schema Registry, with commas; they are tried in turn."),
+            key(concat!($prefix, "basic.auth.credentials.source"), KeyKind::String, "AvroConverter: URL (user and password stand in the address) or USER_INFO.").values(&["URL", "USER_INFO"]),
+            key(concat!($prefix, "basic.auth.user.info"), KeyKind::Password, "AvroConverter: USER:PASSWORD, with USER_INFO."),
+            key(concat!($prefix, "schema.registry.basic.auth.user.info"), KeyKind::Password, "The same as basic.auth.user.info.").importance(Importance::Low),
+            key(concat!($prefix, "bearer.auth.credentials.source"), KeyKind::String, "AvroConverter: STATIC_TOKEN sends bearer.auth.token.").values(&["STATIC_TOKEN"]).importance(Importance::Low),
+            key(concat!($prefix, "bearer.auth.token"), KeyKind::Password, "AvroConverter: the token, with STATIC_TOKEN.").importance(Importance::Low),
+            key(concat!($prefix, "auto.register.schemas"), KeyKind::Boolean, "Accepted as in Kafka Connect; sinks register nothing.").importance(Importance::Low),
+            key(concat!($prefix, "use.latest.version"), KeyKind::Boolean, "Accepted as in Kafka Connect; records are read with the schema that they were written with.").importance(Importance::Low),
+            key(concat!($prefix, $strategy), KeyKind::Class, "Accepted as in Kafka Connect; sinks find schemas by their ids.").importance(Importance::Low),
+        ]
+    };
+}
+
+const fn key(name: &'static str, kind: KeyKind, doc: &'static str) -> Key {
+    Key::new(name, kind, doc).group("Converters")
+}
+
+/// The converters.
+pub(crate) const CLASSES: &[Key] = &[
+    key("key.converter", KeyKind::Class, "Accepted as in Kafka Connect; keys are kept as the bytes that they are.")
+        .importance(Importance::Low),
+    key(
+        "value.converter",
+        KeyKind::Class,
+        "How values are read: JsonConverter, AvroConverter, StringConverter, ByteArrayConverter, IntegerConverter, LongConverter, ShortConverter, \
+         DoubleConverter, FloatConverter or BooleanConverter. Without it here and in the worker's file: plain JSON.",
+    ),
+    key("header.converter", KeyKind::Class, "Accepted as in Kafka Connect; headers are kept as they are.").importance(Importance::Low),
+];
+
+/// The keys of the key converter.
+pub(crate) const KEY_KEYS: &[Key] = converter_keys!("key.converter.", "key.subject.name.strategy");
+
+/// The keys of the value converter.
+pub(crate) const VALUE_KEYS: &[Key] = converter_keys!("value.converter.", "value.subject.name.strategy");
+
+/// Other keys of converters: Kafka Connect knows more, and custom classes have their own.
+pub(crate) const PREFIXES: &[(&str, &str)] = &[
+    ("key.converter.", "Accepted as in Kafka Connect."),
+    ("value.converter.", "Accepted as in Kafka Connect."),
+    ("header.converter.", "Accepted as in Kafka Connect."),
+];
+
+const VALUE: &str = "value.converter";
+
+/// How the values of a connector are read.
+#[derive(Debug, Clone)]
+pub(crate) struct ValueConverter {
+    pub(crate) converter: Converter,
+    /// Where its schemas are.
+    pub(crate) registry: Option<RegistrySettings>,
+}
+
+/// What a file says of the value converter; `None`: nothing.
+pub(crate) fn value_converter(config: &Config) -> Result<Option<ValueConverter>, ConfigError> {
+    const CLASSES: [&str; 10] = [
+        "JsonConverter",
+        "AvroConverter",
+        "StringConverter",
+        "ByteArrayConverter",
+        "IntegerConverter",
+        "LongConverter",
+        "ShortConverter",
+        "DoubleConverter",
+        "FloatConverter",
+        "BooleanConverter",
+    ];
+    let Some(class) = config.get(VALUE) else { return Ok(None) };
+    let single = |single| Ok((Converter::Single(single), None));
+    let found: Result<_, ConfigError> = match class.rsplit('.').next().unwrap_or_default() {
+        "JsonConverter" => Ok((json(config), None)),
+        "AvroConverter" => {
+            let prefix = "value.converter.";
+            if let Some((key, _)) = config.with_prefix("value.converter.schema.registry.ssl.").next() {
+                let key = format!("value.converter.schema.registry.ssl.{key}");
+                return Err(ConfigError::key(
+                    key,
+                    "not supported: the registry's certificate is checked with those that the system trusts; add it there",
+                ));
+            }
+            let registry = RegistrySettings::read(prefix, |name| config.get(&format!("{prefix}{name}")));
+            registry.map(|registry| (Converter::Avro, Some(registry)))
+        }
+        "StringConverter" => {
+            let encoding = config.get("value.converter.converter.encoding").unwrap_or("UTF-8");
+            if !matches!(encoding.to_ascii_uppercase().as_str(), "UTF-8" | "UTF8" | "US-ASCII") {
+                return Err(ConfigError::value("value.converter.converter.encoding", encoding, "expected UTF-8"));
+            }
+            single(Single::Text)
+        }
+        "ByteArrayConverter" => single(Single::Bytes),
+        "IntegerConverter" => single(Single::Integer),
+        "LongConverter" => single(Single::Long),
+        "ShortConverter" => single(Single::Short),
+        "DoubleConverter" => single(Single::Double),
+        "FloatConverter" => single(Single::Float),
+        "BooleanConverter" => single(Single::Boolean),
+        other => {
+            let hint = nearest(other, CLASSES.into_iter()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            Err(ConfigError::value(VALUE, class, format!("no such converter; there are {}{hint}", CLASSES.join(", "))))
+        }
+    };
+    found.map(|(converter, registry)| Some(ValueConverter { converter, registry }))
+}
+
+fn json(config: &Config) -> Converter {
+    // Kafka Connect's default.
+    let with_schema = config.get("value.converter.schemas.enable").is_none_or(|text| text.eq_ignore_ascii_case("true"));
+    match config.get("value.converter.schema.content") {
+        _ if !with_schema => Converter::Json,
+        Some(schema) => Converter::JsonOfSchema(schema.to_owned()),
+        None => Converter::JsonWithSchema,
+    }
+}
+
+/// The value converter of a connector: its own, with its own keys alone, or else the worker's, as Kafka Connect has it.
+pub(crate) fn resolve(connector: &Config, worker: &Config) -> Result<ValueConverter, ConfigError> {
+    let found = match value_converter(connector)? {
+        Some(own) => Some(own),
+        None => value_converter(worker)?,
+    };
+    Ok(found.unwrap_or(ValueConverter { converter: Converter::Json, registry: None }))
+}
+
+/// What is wrong with the converters of a connector's file.
+pub(crate) fn errors(kind: PluginKind, config: &Config) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    match value_converter(config) {
+        Err(error) => errors.push(error),
+        Ok(Some(found)) => errors.extend(unfit(kind, &found.converter, config)),
+        Ok(None) => {}
+    }
+    errors
+}
+
+/// Sources and processors write and read plain JSON.
+fn unfit(kind: PluginKind, converter: &Converter, config: &Config) -> Option<ConfigError> {
+    let plain = match converter {
+        Converter::Json | Converter::Single(Single::Text | Single::Bytes) => true,
+        // Not said, so it is taken for plain.
+        Converter::JsonWithSchema => config.get("value.converter.schemas.enable").is_none(),
+        _ => false,
+    };
+    if kind == PluginKind::Sink || plain {
+        return None;
+    }
+    let class = config.text(VALUE);
+    let what = if kind == PluginKind::Source { "a source writes" } else { "a processor reads" };
+    Some(ConfigError::value(
+        VALUE,
+        class,
+        format!("{what} plain JSON: use org.apache.kafka.connect.json.JsonConverter with schemas.enable=false"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lakefeed_core::ConfigDef;
+
+    fn config(text: &str) -> Config {
+        let pairs = text.split(' ').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').expect("key=value"));
+        let def = PREFIXES.iter().fold(ConfigDef::new().keys(CLASSES).keys(VALUE_KEYS), |def, (prefix, doc)| def.prefix(prefix, doc));
+        def.parse(&pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()).expect("valid")
+    }
+
+    #[test]
+    fn a_connectors_converter_hides_that_of_the_worker_and_all_its_keys() {
+        const JSON: &str = "value.converter=org.apache.kafka.connect.json.JsonConverter";
+        const PLAIN: &str = " value.converter.schemas.enable=false";
+        for (connector, worker, expected) in [
+            ("", "", Converter::Json),
+            ("", JSON, Converter::JsonWithSchema),
+            ("", &format!("{JSON}{PLAIN}")[..], Converter::Json),
+            (JSON, &format!("{JSON}{PLAIN}"), Converter::JsonWithSchema),
+            (&format!("{JSON}{PLAIN}"), JSON, Converter::Json),
+            // As in Kafka Connect the connector's sub-keys mean nothing without its class.
+            (PLAIN, JSON, Converter::JsonWithSchema),
+            ("value.converter=StringConverter", JSON, Converter::Single(Single::Text)),
+            (
+                &format!("{JSON} value.converter.schema.content={{\"type\":\"string\"}}"),
+                "",
+                Converter::JsonOfSchema("{\"type\":\"string\"}".into()),
+            ),
+            ("value.converter=io.confluent.connect.avro.AvroConverter value.converter.schema.registry.url=http://a", "", Converter::Avro),
+        ] {
+            let found = resolve(&config(connector), &config(worker)).expect("valid");
+            assert_eq!(found.converter, expected, "{connector} / {worker}");
+            assert_eq!(found.registry.is_some(), expected == Converter::Avro);
+        }
+    }
+
+    #[test]
+    fn mistakes_name_the_key_and_what_there_is() {
+        for (kind, keys, expected) in [
+            (PluginKind::Sink, "value.converter=a.AvroConvertor", "did you mean AvroConverter?"),
+            (PluginKind::Sink, "value.converter=AvroConverter", "value.converter.schema.registry.url: is required"),
+            (
+                PluginKind::Sink,
+                "value.converter=AvroConverter value.converter.schema.registry.url=https://a value.converter.schema.registry.ssl.truststore.location=x",
+                "value.converter.schema.registry.ssl.truststore.location: not supported",
+            ),
+            (PluginKind::Sink, "value.converter=StringConverter value.converter.converter.encoding=UTF-16", "expected UTF-8"),
+            (PluginKind::Source, "value.converter=LongConverter", "a source writes plain JSON"),
+            (PluginKind::Processor, "value.converter=JsonConverter value.converter.schemas.enable=true", "a processor reads plain JSON"),
+        ] {
+            let errors = errors(kind, &config(keys));
+            assert!(errors.len() == 1 && errors[0].to_string().contains(expected), "{keys}: {errors:?}");
+        }
+        assert!(errors(PluginKind::Source, &config("value.converter=JsonConverter")).is_empty());
+    }
+}

@@ -1,0 +1,72 @@
+//! Schemas from the registry for the decoder.
+
+use std::time::{Duration, Instant};
+
+use lakefeed_core::{ErrorKind, Records, Result};
+use lakefeed_formats::{Decoder, WriterSchema};
+use lakefeed_registry::{Registry, RegistrySettings};
+
+use crate::backoff::Backoff;
+
+/// The longest wait between questions to a registry that does not answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Asks the registry for schemas that a decoder needs. When it does not answer, the records wait, and the task goes on serving its group.
+#[derive(Debug)]
+pub(crate) struct SchemaLookup {
+    connector: String,
+    registry: Option<Registry>,
+    backoff: Backoff,
+    /// Since when it has not answered, and when it is asked again.
+    outage: Option<(Instant, Instant)>,
+}
+
+impl SchemaLookup {
+    pub(crate) fn open(connector: &str, settings: Option<&RegistrySettings>) -> Result<Self> {
+        let registry = settings.map(Registry::new).transpose()?;
+        Ok(Self { connector: connector.to_owned(), registry, backoff: Backoff::new(LONGEST_WAIT), outage: None })
+    }
+
+    /// Whether it is time to ask again.
+    pub(crate) fn is_due(&self) -> bool {
+        self.outage.is_none_or(|(_, again)| Instant::now() >= again)
+    }
+
+    /// Gives the decoder the schemas that `records` name; false if the registry does not answer now.
+    pub(crate) fn teach(&mut self, decoder: &mut Decoder, records: &Records) -> Result<bool> {
+        let Some(registry) = &mut self.registry else { return Ok(true) };
+        for id in decoder.unknown_schemas(records) {
+            let schema = match registry.schema(id) {
+                Ok(Some(schema)) if schema.kind == "AVRO" => {
+                    Ok(WriterSchema { subject: schema.subject, text: schema.text, references: schema.references })
+                }
+                Ok(Some(schema)) => Err(format!(
+                    "schema id {id} of subject {} is of the type {}, and AvroConverter reads AVRO",
+                    schema.subject, schema.kind
+                )),
+                Ok(None) => Err(format!(
+                    "the registry has no schema with id {id} (subject unknown): point schema.registry.url to the registry that the producer used"
+                )),
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    let now = Instant::now();
+                    if self.outage.is_none() {
+                        tracing::warn!(
+                            target: "lakefeed", connector = %self.connector, error = %error.chain(),
+                            "The Schema Registry does not answer; records wait until it does"
+                        );
+                    }
+                    let since = self.outage.map_or(now, |(since, _)| since);
+                    self.outage = Some((since, now + self.backoff.delay()));
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            };
+            decoder.learn_schema(id, schema);
+        }
+        if let Some((since, _)) = self.outage.take() {
+            self.backoff.reset();
+            tracing::info!(target: "lakefeed", connector = %self.connector, seconds = since.elapsed().as_secs(), "The Schema Registry answers again");
+        }
+        Ok(true)
+    }
+}

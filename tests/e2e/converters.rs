@@ -1,0 +1,199 @@
+//! Converters: Avro of a real Schema Registry as fastavro writes it, JSON with schemas, values without structure.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use lakefeed_core::Output;
+use lakefeed_kafka::{ClientSettings, Producer};
+use lakefeed_kit::{kafka, minio, python, registry};
+use serde_json::{Value, json};
+
+use crate::scene::{PATIENCE, Scene, stop};
+
+/// Registers two schemas under TOPIC-value and prints their ids, records of both in turn as hexadecimal, and what they say, as `READ` of the scene
+/// prints rows: maps as lists of pairs.
+const WRITE: &str = r#"
+import sys, io, json, struct, datetime, decimal, uuid, urllib.request
+import fastavro
+url, topic, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+fields = [
+    {"name": "id", "type": "int"},
+    {"name": "pm", "type": ["null", "double"]},
+    {"name": "seen", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    {"name": "ms", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+    {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}},
+    {"name": "who", "type": {"type": "string", "logicalType": "uuid"}},
+    {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["ON", "OFF"]}},
+    {"name": "tags", "type": {"type": "array", "items": "string"}},
+    {"name": "more", "type": {"type": "map", "values": "float"}},
+    {"name": "part", "type": ["null", {"type": "record", "name": "Part", "fields": [{"name": "no", "type": "long"}]}]},
+    {"name": "either", "type": ["null", "string", "long"]},
+]
+old = {"type": "record", "name": "Motor", "namespace": "io.example", "fields": fields}
+new = dict(old, fields=[dict(fields[0], type="long"), *fields[1:], {"name": "added", "type": ["null", "string"], "default": None}])
+def register(schema):
+    body = json.dumps({"schema": json.dumps(schema)}).encode()
+    headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return json.load(opener.open(urllib.request.Request(f"{url}/subjects/{topic}-value/versions", body, headers)))["id"]
+parsed = [(register(schema), fastavro.parse_schema(schema)) for schema in (old, new)]
+utc = datetime.timezone.utc
+values, rows = [], []
+for i in range(count):
+    id, schema = parsed[i % 2]
+    row = {
+        "id": i, "pm": i * 0.37 if i % 3 else None,
+        "seen": datetime.datetime(2024, 1, 1, tzinfo=utc) + datetime.timedelta(microseconds=i * 1000003),
+        "ms": datetime.datetime(2024, 1, 1, tzinfo=utc) + datetime.timedelta(milliseconds=i),
+        "day": datetime.date(2024, 1, 1) + datetime.timedelta(days=i % 50),
+        "price": decimal.Decimal(i - 50).scaleb(-2), "who": uuid.UUID(int=i), "state": ["ON", "OFF"][i % 2],
+        "tags": [f"t{n}" for n in range(i % 4)], "more": {f"k{n}": n + 0.5 for n in range(i % 3)},
+        "part": {"no": i} if i % 5 else None, "either": [None, f"s{i}", i][i % 3],
+    }
+    if i % 2:
+        row["added"] = f"new {i}"
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema, row)
+    values.append((struct.pack(">bI", 0, id) + out.getvalue()).hex())
+    row["either"] = {"string": row["either"]} if i % 3 == 1 else {"long": i} if i % 3 == 2 else None
+    row["more"] = list(row["more"].items())
+    rows.append({k: v for k, v in row.items() if v is not None})
+print(json.dumps({"ids": [id for id, _ in parsed], "values": values, "rows": rows}, default=str))
+"#;
+
+struct Written {
+    id: u32,
+    values: Vec<Vec<u8>>,
+    rows: Value,
+}
+
+fn write(topic: &str, count: usize) -> Written {
+    let written: Value = serde_json::from_str(&python(WRITE, &[&registry().url, topic, &count.to_string()])).expect("JSON");
+    let values = written["values"].as_array().expect("values").iter().map(|hex| {
+        let hex = hex.as_str().expect("hexadecimal").as_bytes();
+        hex.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).expect("ASCII"), 16).expect("digits")).collect()
+    });
+    let id = written["ids"][0].as_u64().and_then(|id| u32::try_from(id).ok()).expect("an id");
+    Written { id, values: values.collect(), rows: written["rows"].clone() }
+}
+
+fn send(topic: &str, values: &[Vec<u8>]) {
+    let producer = Producer::new(&ClientSettings::new(&kafka().bootstrap)).expect("a producer");
+    let mut out = Output::default();
+    out.to_topic(&topic.into());
+    values.iter().for_each(|value| out.push(None, Some(value), None));
+    producer.send(&out).expect("sent");
+    producer.flush(PATIENCE).expect("acknowledged");
+}
+
+fn avro(url: &str) -> String {
+    format!("value.converter=io.confluent.connect.avro.AvroConverter\nvalue.converter.schema.registry.url={url}\n")
+}
+
+#[test]
+fn avro_rows_of_two_schemas_come_as_they_were_written() {
+    let scene = Scene::s3("avro", 1, &minio().endpoint);
+    let mut written = write(&scene.topic, 300);
+    let good = written.values.clone();
+    // Between good records: no prefix, an id that nobody has, a record that is cut off.
+    written.values.insert(10, b"{\"id\":1}".to_vec());
+    written.values.insert(100, [&[0, 0x7f, 0, 0, 1][..], b"x"].concat());
+    written.values.insert(200, good[0][..12].to_vec());
+    send(&scene.topic, &written.values);
+    // The first address is none: the next one is asked.
+    let keys = avro(&format!("http://127.0.0.1:1,{}", registry().url)) + "flush.size=100\nrotate.idle.ms=500\n" + &scene.tolerant();
+    let mut worker = scene.worker("worker", &keys);
+    scene.wait_for_rows(&mut worker, "all rows", 300);
+    let letters = scene.dead_letters(3);
+    stop(&mut worker);
+    assert_eq!(scene.rows(), written.rows);
+    let types = scene.sql(
+        "SELECT typeof(any_value(id)), typeof(any_value(seen)), typeof(any_value(day)), typeof(any_value(price)), \
+                           typeof(any_value(state)), typeof(any_value(more)), typeof(any_value(either)) FROM ROWS",
+    );
+    let types = types.success();
+    let expected =
+        "BIGINT,TIMESTAMP WITH TIME ZONE,DATE,\"DECIMAL(12,2)\",VARCHAR,\"MAP(VARCHAR, FLOAT)\",\"STRUCT(string VARCHAR, long BIGINT)\"";
+    assert_eq!(types.lines().nth(1), Some(expected), "{types}");
+    let subject = format!("schema id {} of subject {}-value", written.id, scene.topic);
+    for (offset, why) in [(10, "begins with the byte 123"), (100, "no schema with id 2130706433"), (200, &subject)] {
+        let at = format!("offset {offset}");
+        assert!(letters.iter().any(|letter| letter.contains(&at) && letter.contains(why)), "{at}: {why}: {letters:#?}");
+    }
+    assert!(letters.iter().all(|letter| letter.contains("VALUE_CONVERTER")), "{letters:#?}");
+}
+
+/// Passes connections on to the registry, for the rest of the process.
+fn forward(listener: TcpListener) {
+    let target = registry().url.split('/').nth(2).expect("an address").to_owned();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(&target).expect("the registry");
+            for (mut from, mut to) in
+                [(client.try_clone(), server.try_clone()), (Ok(server), Ok(client))].map(|(a, b)| (a.expect("a"), b.expect("b")))
+            {
+                std::thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_registry_that_is_down_is_waited_for() {
+    let scene = Scene::local("down", 1);
+    let written = write(&scene.topic, 20);
+    send(&scene.topic, &written.values);
+    // A port that refuses connections until the test listens there.
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let url = format!("http://{address}/{}", registry().url.splitn(4, '/').nth(3).expect("a path"));
+    let mut worker = scene.worker("worker", &(avro(&url) + "rotate.idle.ms=300\n" + &scene.tolerant()));
+    worker.wait_for_log("The Schema Registry does not answer", PATIENCE);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(worker.is_running() && scene.count() == 0, "{worker}");
+    assert_eq!(worker.log().matches("does not answer").count(), 1, "one message for an outage: {worker}");
+    forward(TcpListener::bind(address).expect("the port is still free"));
+    scene.wait_for_rows(&mut worker, "all rows", 20);
+    stop(&mut worker);
+    assert!(worker.log().contains("answers again"), "{worker}");
+    assert_eq!(scene.rows(), written.rows);
+    assert!(!kafka().topics().contains(&format!("{}.dead", scene.topic)) || kafka().end_offsets(&format!("{}.dead", scene.topic)) == [0]);
+}
+
+#[test]
+fn the_workers_converter_is_used_where_a_connector_names_none() {
+    let scene = Scene::local("schemas", 1);
+    let row = |id: u64| {
+        let fields = r#"[{"field":"id","type":"int32"},{"field":"seen","type":"int64","name":"org.apache.kafka.connect.data.Timestamp"}]"#;
+        format!(r#"{{"schema":{{"type":"struct","fields":{fields}}},"payload":{{"id":{id},"seen":{}}}}}"#, 1_700_000_000_000 + id)
+    };
+    scene.produce_values(&[row(0), r#"{"id":7}"#.into(), row(1)]);
+    let worker_keys =
+        "key.converter=org.apache.kafka.connect.json.JsonConverter\nvalue.converter=org.apache.kafka.connect.json.JsonConverter\n";
+    let mut worker = scene.worker_with("worker", &("rotate.idle.ms=300\n".to_owned() + &scene.tolerant()), worker_keys);
+    scene.wait_for_rows(&mut worker, "both rows", 2);
+    let letters = scene.dead_letters(1);
+    stop(&mut worker);
+    assert!(letters[0].contains("value.converter.schemas.enable=false"), "{letters:?}");
+    let types = scene.sql("SELECT typeof(id), typeof(seen), epoch_ms(seen) FROM ROWS ORDER BY id").success();
+    let expected = ["INTEGER,TIMESTAMP WITH TIME ZONE,1700000000000", "INTEGER,TIMESTAMP WITH TIME ZONE,1700000000001"];
+    assert_eq!(types.lines().skip(1).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn text_is_the_column_value() {
+    let scene = Scene::local("text", 1);
+    scene.produce_values(&["{\"id\":1}".into(), "ünï".into()]);
+    let keys = "value.converter=org.apache.kafka.connect.storage.StringConverter\nformat.class=JsonFormat\nrotate.idle.ms=300\n";
+    let mut worker = scene.worker("worker", keys);
+    scene.wait_for_rows(&mut worker, "both rows", 2);
+    stop(&mut worker);
+    let rows = scene.sql("SELECT to_json(struct_pack(value)) FROM ROWS ORDER BY value").success();
+    let rows: Vec<Value> =
+        rows.lines().skip(1).map(|line| serde_json::from_str(&line.trim_matches('"').replace("\"\"", "\"")).expect("JSON")).collect();
+    assert_eq!(rows, [json!({"value": "{\"id\":1}"}), json!({"value": "ünï"})]);
+}
