@@ -112,11 +112,17 @@ fn the_answers_are_those_of_apache_kafka_connect() {
     let dir = TempDir::new().expect("temporary folder");
     let mut worker = empty_worker(&dir);
     let client = Client::of(&mut worker);
-    let topic = unique("orders");
+    let (name, topic) = (unique("c1"), unique("orders"));
     kafka().create_topic(&topic, 1);
     let cluster = client.get("/")["kafka_cluster_id"].as_str().expect("the id of the cluster").to_owned();
     let golden = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/rest.json")).expect("the golden data");
-    let filled = [("{topic}", &*topic), ("{worker}", &client.0), ("{cluster}", &cluster), ("{version}", env!("CARGO_PKG_VERSION"))];
+    let filled = [
+        ("{name}", &*name),
+        ("{topic}", &*topic),
+        ("{worker}", &client.0),
+        ("{cluster}", &cluster),
+        ("{version}", env!("CARGO_PKG_VERSION")),
+    ];
     let golden = filled.iter().fold(golden, |text, (name, value)| text.replace(name, value));
     let golden: Value = serde_json::from_str(&golden).expect("JSON");
     let calls = golden["calls"].as_array().expect("calls");
@@ -199,21 +205,23 @@ fn a_failed_task_says_where_and_what_to_do_and_a_change_mends_it() {
     scene.produce_values(&[r#"{"id":1}"#.into(), r#"{"id":"x"}"#.into(), r#"{"id":3}"#.into()]);
     let mut worker = empty_worker(&scene.dir);
     let client = Client::of(&mut worker);
+    let name = unique("sink");
+    let path = format!("/connectors/{name}");
     let config = json!({
         "connector.class": "io.confluent.connect.s3.S3SinkConnector", "topics": scene.topic, "store.url": format!("file:{}", scene.lake),
         "topics.dir": "", "schema.columns": "id BIGINT", "rotate.age.ms": "300",
     });
-    client.done("POST", "/connectors", Some(&json!({"name": "sink", "config": config})));
-    let trace = client.wait_for_task("sink", "FAILED");
+    client.done("POST", "/connectors", Some(&json!({"name": name, "config": config})));
+    let trace = client.wait_for_task(&name, "FAILED");
     for part in [&*format!("topic {}, partition 0, offset 1, field id", scene.topic), "errors.tolerance=all"] {
         assert!(trace.contains(part), "{trace}");
     }
-    assert_eq!(client.get("/connectors/sink/status")["connector"]["state"], "RUNNING");
-    let again = client.done("POST", "/connectors/sink/restart?includeTasks=true&onlyFailed=true", None);
+    assert_eq!(client.get(&format!("{path}/status"))["connector"]["state"], "RUNNING");
+    let again = client.done("POST", &format!("{path}/restart?includeTasks=true&onlyFailed=true"), None);
     assert_eq!(again["tasks"][0]["state"], "RESTARTING");
-    client.wait_for_task("sink", "FAILED");
-    client.done("PATCH", "/connectors/sink/config", Some(&json!({"errors.tolerance": "all"})));
-    client.wait_for_task("sink", "RUNNING");
+    client.wait_for_task(&name, "FAILED");
+    client.done("PATCH", &format!("{path}/config"), Some(&json!({"errors.tolerance": "all"})));
+    client.wait_for_task(&name, "RUNNING");
     wait_until("the good rows", PATIENCE, || scene.count() == 2);
     // The worker does not end because of a connector that somebody tends.
     assert!(worker.is_running());
