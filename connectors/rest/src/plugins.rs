@@ -10,7 +10,18 @@ use crate::connectors::kind;
 use crate::{App, Shared, VERSION};
 
 /// What is there beside connectors.
-const OTHERS: &[(&str, &str)] = &[("org.apache.kafka.connect.json.JsonConverter", "converter")];
+const OTHERS: &[(&str, &str)] = &[
+    ("io.confluent.connect.avro.AvroConverter", "converter"),
+    ("org.apache.kafka.connect.converters.BooleanConverter", "converter"),
+    ("org.apache.kafka.connect.converters.ByteArrayConverter", "converter"),
+    ("org.apache.kafka.connect.converters.DoubleConverter", "converter"),
+    ("org.apache.kafka.connect.converters.FloatConverter", "converter"),
+    ("org.apache.kafka.connect.converters.IntegerConverter", "converter"),
+    ("org.apache.kafka.connect.converters.LongConverter", "converter"),
+    ("org.apache.kafka.connect.converters.ShortConverter", "converter"),
+    ("org.apache.kafka.connect.json.JsonConverter", "converter"),
+    ("org.apache.kafka.connect.storage.StringConverter", "converter"),
+];
 
 pub(crate) async fn list(State(app): Shared, Query(query): Query<Vec<(String, String)>>) -> Answer {
     let all = query.iter().any(|(key, value)| key == "connectorsOnly" && value.eq_ignore_ascii_case("false"));
