@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lakefeed_core::{Error, Result};
 use serde_json::{Value, json};
 
-pub use settings::{KEYS, RegistrySettings};
+pub use settings::RegistrySettings;
 
 use crate::http::Client;
 
