@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use lakefeed_core::{Error, Result};
 use serde_json::{Value, json};
 
-pub use settings::{KEYS, RegistrySettings};
+pub use settings::RegistrySettings;
 
-use crate::http::{Answer, Client};
+use crate::http::Client;
 
 /// How many schemas are remembered, and how many ids that there are not; then they are asked for again.
 const REMEMBERED: usize = 1000;
@@ -30,8 +30,8 @@ const SCHEMA_NOT_FOUND: u64 = 40403;
 /// A registered schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema {
-    /// A subject it is registered under; `?` where the registry does not say.
-    pub subject: String,
+    /// The subjects that it is registered under, the first hundred; none where the registry does not say.
+    pub subjects: Vec<String>,
     /// `AVRO`, `JSON` or `PROTOBUF`.
     pub kind: String,
     /// Its text.
@@ -46,6 +46,14 @@ pub struct Registry {
     client: Client,
     known: HashMap<u32, Schema>,
     unknown: HashMap<u32, Instant>,
+}
+
+impl Schema {
+    /// The subject to name in messages about a topic: one of the topic, if there is one.
+    pub fn subject_for(&self, topic: &str) -> &str {
+        let of_topic = |subject: &&String| subject.strip_prefix(topic).is_some_and(|rest| rest.starts_with('-'));
+        self.subjects.iter().find(of_topic).or_else(|| self.subjects.first()).map_or("?", |subject| subject)
+    }
 }
 
 impl Registry {
@@ -75,7 +83,7 @@ impl Registry {
         let mut references = Vec::new();
         self.references(&answer, &mut references, 0)?;
         let schema = Schema {
-            subject: self.subject(id),
+            subjects: self.subjects(id),
             kind: answer["schemaType"].as_str().unwrap_or("AVRO").to_owned(),
             text: text_of(&answer)?,
             references,
@@ -109,11 +117,11 @@ impl Registry {
         answer.body["id"].as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(refused)
     }
 
-    /// A subject of a schema: for messages only, so it may fail.
-    fn subject(&mut self, id: u32) -> String {
-        let versions = self.client.send(&format!("/schemas/ids/{id}/versions"), None);
-        let subject = |answer: Answer| answer.body[0]["subject"].as_str().map(str::to_owned);
-        versions.ok().and_then(subject).unwrap_or_else(|| "?".to_owned())
+    /// The subjects of a schema: for messages only, so it may fail.
+    fn subjects(&mut self, id: u32) -> Vec<String> {
+        let answer = self.client.send(&format!("/schemas/ids/{id}/versions"), None).ok();
+        let versions = answer.and_then(|answer| answer.body.as_array().cloned()).unwrap_or_default();
+        versions.iter().filter_map(|version| version["subject"].as_str()).take(100).map(str::to_owned).collect()
     }
 
     fn references(&mut self, schema: &Value, found: &mut Vec<String>, depth: usize) -> Result<()> {

@@ -7,16 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lakefeed_core::ConfigError;
 
-/// The keys, without the prefix of the converter, and what they do.
-pub const KEYS: &[(&str, &str)] = &[
-    ("schema.registry.url", "The addresses of the Schema Registry, with commas; they are tried in turn."),
-    ("basic.auth.credentials.source", "URL: user and password stand in the address. USER_INFO: in basic.auth.user.info."),
-    ("schema.registry.basic.auth.user.info", "As basic.auth.user.info."),
-    ("basic.auth.user.info", "USER:PASSWORD for the Schema Registry."),
-    ("bearer.auth.credentials.source", "STATIC_TOKEN: bearer.auth.token is sent."),
-    ("bearer.auth.token", "A token for the Schema Registry."),
-];
-
 /// Where the registry is, and who asks.
 #[derive(Clone)]
 pub struct RegistrySettings {

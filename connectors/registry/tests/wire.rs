@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use lakefeed_core::ErrorKind;
 use lakefeed_kit::{registry, unique};
@@ -18,12 +18,12 @@ struct Server {
 fn serve(answers: &'static [(&str, u16, &str)]) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let (sender, requests) = channel();
+    let (sender, requests) = sync_channel(100);
     std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| answer(&stream, answers, &sender)));
     Server { url, requests }
 }
 
-fn answer(mut stream: &TcpStream, answers: &[(&str, u16, &str)], requests: &Sender<String>) {
+fn answer(mut stream: &TcpStream, answers: &[(&str, u16, &str)], requests: &SyncSender<String>) {
     let mut lines = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head).expect("a line") > 0 {}
@@ -55,7 +55,7 @@ fn a_schema_is_asked_for_once_with_its_references() {
         ("/schemas/ids/7", 200, r#"{"schema":"{\"type\":\"a.B\"}","references":[{"name":"a.B","subject":"b/c","version":2}]}"#),
         ("/subjects/b%2Fc/versions/2", 200, r#"{"schema":"B","references":[{"name":"D","subject":"d","version":1}]}"#),
         ("/subjects/d/versions/1", 200, r#"{"schema":"D"}"#),
-        ("/schemas/ids/7/versions", 200, r#"[{"subject":"t-value","version":1}]"#),
+        ("/schemas/ids/7/versions", 200, r#"[{"subject":"other-value","version":3},{"subject":"t-value","version":1}]"#),
         ("/schemas/ids/8", 404, r#"{"error_code":40403,"message":"Schema 8 not found"}"#),
     ]);
     in_runtime(|| {
@@ -63,7 +63,8 @@ fn a_schema_is_asked_for_once_with_its_references() {
         let mut registry = open(&info);
         for _ in 0..2 {
             let schema = registry.schema(7).expect("an answer").expect("a schema");
-            assert_eq!((schema.subject.as_str(), schema.kind.as_str(), schema.text.as_str()), ("t-value", "AVRO", r#"{"type":"a.B"}"#));
+            assert_eq!((schema.kind.as_str(), schema.text.as_str()), ("AVRO", r#"{"type":"a.B"}"#));
+            assert_eq!((schema.subject_for("t"), schema.subject_for("x")), ("t-value", "other-value"));
             assert_eq!(schema.references, ["D", "B"], "what a schema needs comes before it");
             assert_eq!(registry.schema(8).expect("an answer"), None);
         }
@@ -123,7 +124,7 @@ fn a_real_registry_registers_finds_and_does_not_know() {
         assert_eq!(client.register(&subject, &schema).expect("registered"), id);
         assert_eq!(client.lookup(&subject, &schema).expect("found"), id);
         let found = client.schema(id).expect("an answer").expect("a schema");
-        assert_eq!((found.subject.as_str(), found.kind.as_str()), (subject.as_str(), "AVRO"));
+        assert_eq!((found.subject_for("x"), found.kind.as_str()), (subject.as_str(), "AVRO"));
         assert!(found.text.contains("\"name\":\"id\""), "{found:?}");
         assert_eq!(client.schema(i32::MAX as u32).expect("an answer"), None);
         assert_eq!(client.lookup(&format!("{subject}-none"), &schema).expect_err("unknown").kind(), ErrorKind::Config);

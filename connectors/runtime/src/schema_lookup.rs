@@ -38,12 +38,13 @@ impl SchemaLookup {
         for id in decoder.unknown_schemas(records) {
             let schema = match registry.schema(id) {
                 Ok(Some(schema)) if schema.kind == "AVRO" => {
-                    Ok(WriterSchema { subject: schema.subject, text: schema.text, references: schema.references })
+                    let subject = schema.subject_for(&records.topic).to_owned();
+                    Ok(WriterSchema { subject, text: schema.text, references: schema.references })
                 }
-                Ok(Some(schema)) => Err(format!(
-                    "schema id {id} of subject {} is of the type {}, and AvroConverter reads AVRO",
-                    schema.subject, schema.kind
-                )),
+                Ok(Some(schema)) => {
+                    let subject = schema.subject_for(&records.topic);
+                    Err(format!("schema id {id} of subject {subject} is of the type {}, and AvroConverter reads AVRO", schema.kind))
+                }
                 Ok(None) => Err(format!(
                     "the registry has no schema with id {id} (subject unknown): point schema.registry.url to the registry that the producer used"
                 )),
