@@ -224,7 +224,7 @@ fn headers_become_a_column() {
         stop(&mut worker);
         let answer = scene
             .sql("SELECT id, len(_headers), _headers[1].\"key\", _headers[1].\"value\", _headers[2].\"value\"::INT FROM ROWS ORDER BY id");
-        assert_eq!(answer.success().lines().skip(1).collect::<Vec<_>>(), ["0,2,trace,a1,7", "1,1,none,,"], "{name}");
+        assert_eq!(answer.success().lines().skip(1).collect::<Vec<_>>(), ["0,2,trace,a1,7", "1,1,none,\"\","], "{name}");
     }
 }
 

@@ -33,15 +33,19 @@ const fn key(name: &'static str, kind: KeyKind, doc: &'static str) -> Key {
 
 /// The converters.
 pub(crate) const CLASSES: &[Key] = &[
-    key("key.converter", KeyKind::Class, "Accepted as in Kafka Connect; keys are kept as the bytes that they are.")
-        .importance(Importance::Low),
-    key(
+    Key::new("key.converter", KeyKind::Class, "Accepted as in Kafka Connect; keys are kept as the bytes that they are.")
+        .importance(Importance::Low)
+        .group("Connector"),
+    Key::new(
         "value.converter",
         KeyKind::Class,
         "How values are read: JsonConverter, AvroConverter, StringConverter, ByteArrayConverter, IntegerConverter, LongConverter, ShortConverter, \
          DoubleConverter, FloatConverter or BooleanConverter. Without it here and in the worker's file: plain JSON.",
-    ),
-    key("header.converter", KeyKind::Class, "Accepted as in Kafka Connect; headers are kept as they are.").importance(Importance::Low),
+    )
+    .group("Connector"),
+    Key::new("header.converter", KeyKind::Class, "Accepted as in Kafka Connect; headers are kept as they are.")
+        .importance(Importance::Low)
+        .group("Connector"),
 ];
 
 /// The keys of the key converter.
