@@ -117,7 +117,7 @@ fn bad_rows_become_error_objects_once_though_the_worker_is_killed() {
     let scene = Scene::s3("errors", 1, &minio().endpoint);
     let rows = strewn(6000, 24);
     let keys = format!(
-        "{KEYS}errors.tolerance=all\nerror.output.prefix=errors/!{{firehose:error-output-type}}/!{{timestamp:yyyy}}/\nflush.size=50\n"
+        "{KEYS}consumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\nerrors.tolerance=all\nerror.output.prefix=errors/!{{firehose:error-output-type}}/!{{timestamp:yyyy}}/\nflush.size=50\n"
     );
     let mut produced = 0;
     for round in 0..4 {
