@@ -419,6 +419,9 @@ pub(crate) fn reader_settings(settings: &ClientSettings) -> ClientSettings {
         .or("fetch.message.max.bytes", "524288")
         .or("fetch.max.bytes", "8388608")
         .or("fetch.queue.backoff.ms", "2")
+        // One fetch is under way per broker. When only partitions that are read to their end take part in it, the others' queues being full, it
+        // waits this long for new records, and the others run dry: with librdkafka's 500 ms a backlog is read at a third of the speed.
+        .or("fetch.wait.max.ms", "20")
         .or("check.crcs", "false")
         .or("reconnect.backoff.max.ms", "2000")
 }

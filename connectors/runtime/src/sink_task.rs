@@ -17,6 +17,10 @@ use crate::measure::Lag;
 use crate::schema_lookup::SchemaLookup;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
+/// How long the group is waited for when there is nothing to read: from the first time on it doubles.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+const WAIT_MAX: Duration = Duration::from_millis(20);
+
 /// What one read takes from one partition at most, about.
 const READ_BYTES: usize = 1 << 20;
 
@@ -74,11 +78,13 @@ impl<'a> SinkTask<'a> {
     fn run(&mut self) -> Result<()> {
         let interval = self.env.worker.commit_interval();
         let mut commit_at = Instant::now() + interval;
-        let mut idle = true;
+        let mut wait = WAIT_MAX;
         while !self.env.orders.stopped() {
-            self.serve_group(if idle { Duration::from_millis(20) } else { Duration::ZERO })?;
+            self.serve_group(wait)?;
             self.queues.set(self.env.queue_share(&self.consumer));
-            idle = self.env.paused() || !(self.sink.ready() && self.read()?);
+            let idle = self.env.paused() || !(self.sink.ready() && self.read()?);
+            // Rows that come in the middle of a wait are read after it: short waits first, or a fast reader sleeps more than it works.
+            wait = if idle { (wait * 2).clamp(WAIT_MIN, WAIT_MAX) } else { Duration::ZERO };
             let mut context = SinkContext::default();
             self.sink.poll(&mut context)?;
             self.seek(context.seeks)?;
