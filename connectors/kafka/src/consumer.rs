@@ -195,7 +195,7 @@ impl Consumer {
                 tracing::warn!(target: "lakefeed", error = %error, "Kafka client");
                 Ok(())
             }
-            _ => Err(wrap(format!("reading from Kafka at {} failed", self.settings.bootstrap()), error)),
+            _ => Err(self.failed(&format!("reading from Kafka at {} failed", self.settings.bootstrap()), error)),
         }
     }
 
@@ -349,7 +349,20 @@ impl Consumer {
                 element.set_metadata(metadata);
             }
         }
-        self.client.0.commit(&list, CommitMode::Sync).map_err(|e| wrap("can't commit the offsets", e))
+        self.client.0.commit(&list, CommitMode::Sync).map_err(|e| self.failed("can't commit the offsets", e))
+    }
+
+    /// An error with the reason behind it: of a client that can't go on librdkafka says here only that it can't.
+    fn failed(&self, what: &str, cause: KafkaError) -> Error {
+        match self.client.0.client().fatal_error() {
+            Some((Code::FencedInstanceId, _)) => Error::fatal(format!(
+                "{what}: another member of the group has come with the group.instance.id of this one, {}; give each worker its own",
+                self.settings.get("group.instance.id").unwrap_or_default()
+            ))
+            .with_source(cause),
+            Some((_, reason)) => Error::fatal(format!("{what}: {reason}")).with_source(cause),
+            None => wrap(what, cause),
+        }
     }
 
     /// Gives up revoked partitions; the answer to [`Event::Revoked`].

@@ -142,6 +142,34 @@ pub(crate) fn resolve(connector: &Config, worker: &Config) -> Result<ValueConver
     Ok(found.unwrap_or(ValueConverter { converter: Converter::Json, registry: None }))
 }
 
+/// Sources and processors write and read plain JSON: what the worker's file says for all connectors may not fit. An envelope that is asked
+/// for is left out with a warning, because the worker files that come with Kafka Connect ask for one.
+///
+/// # Errors
+/// What to set.
+pub(crate) fn plain_json(connector: &Config, worker: &Config, name: &str) -> Result<(), ConfigError> {
+    if connector.get(VALUE).is_some() {
+        return Ok(());
+    }
+    match resolve(connector, worker)?.converter {
+        Converter::Json | Converter::Single(Single::Text | Single::Bytes) => Ok(()),
+        Converter::JsonWithSchema | Converter::JsonOfSchema(_) => {
+            tracing::warn!(
+                target: "lakefeed", connector = name,
+                "The worker's value.converter has schemas; this connector writes and reads plain JSON. Set value.converter and \
+                 value.converter.schemas.enable=false in its file to say so"
+            );
+            Ok(())
+        }
+        Converter::Avro | Converter::Single(_) => Err(ConfigError::value(
+            VALUE,
+            worker.text(VALUE),
+            "sources and processors write and read plain JSON; set value.converter=org.apache.kafka.connect.json.JsonConverter and \
+             value.converter.schemas.enable=false in the connector's file",
+        )),
+    }
+}
+
 /// What is wrong with the converters of a connector's file.
 pub(crate) fn errors(kind: PluginKind, config: &Config) -> Vec<ConfigError> {
     let mut errors = Vec::new();
@@ -228,5 +256,16 @@ mod tests {
             assert!(errors.len() == 1 && errors[0].to_string().contains(expected), "{keys}: {errors:?}");
         }
         assert!(errors(PluginKind::Source, &config("value.converter=JsonConverter")).is_empty());
+    }
+
+    #[test]
+    fn what_the_worker_says_for_all_fits_a_source_or_is_named() {
+        let says = |connector: &str, worker: &str| plain_json(&config(connector), &config(worker), "c").map_err(|error| error.to_string());
+        assert_eq!(says("", ""), Ok(()));
+        assert_eq!(says("", "value.converter=JsonConverter"), Ok(()));
+        let avro = "value.converter=AvroConverter value.converter.schema.registry.url=http://r";
+        assert_eq!(says("value.converter=JsonConverter value.converter.schemas.enable=false", avro), Ok(()));
+        let error = says("", avro).expect_err("no Avro");
+        assert!(error.contains("AvroConverter") && error.contains("schemas.enable=false in the connector's file"), "{error}");
     }
 }

@@ -257,6 +257,9 @@ impl Made {
     /// Makes the plugin's part of a task, which reaches out for what it needs.
     fn new(shared: &Shared, env: &TaskEnv) -> Result<Self> {
         let (config, context) = (&env.connector.config, &env.context);
+        if !matches!(env.connector.plugin.make, Make::Sink(_)) {
+            shared.config.plain_json(config, &env.connector.name)?;
+        }
         Ok(match env.connector.plugin.make {
             Make::Source(make) => Self::Source(make(config, context)?),
             Make::Processor(make) => {

@@ -201,6 +201,15 @@ impl WorkerConfig {
         converters::resolve(connector, &self.config).map_err(|error| Error::config(format!("the worker's converter: {error}")))
     }
 
+    /// Whether a source or processor can do with what the worker's file says of converters.
+    ///
+    /// # Errors
+    /// `Config`: it can't.
+    pub(crate) fn plain_json(&self, connector: &Config, name: &str) -> Result<()> {
+        converters::plain_json(connector, &self.config, name)
+            .map_err(|error| Error::config(format!("{name}: the worker's converter: {error}")))
+    }
+
     /// The settings of an admin client.
     pub fn admin(&self) -> ClientSettings {
         let none = ConfigDef::new().parse(&BTreeMap::new());
