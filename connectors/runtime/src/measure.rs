@@ -47,19 +47,27 @@ pub(crate) struct Lag {
     records: HashMap<TopicPartition, Gauge>,
     /// The age of the record that was read last when it was read.
     age: Gauge,
+    read: Instant,
     looked: Instant,
 }
 
 impl Lag {
     pub(crate) fn new(env: &TaskEnv) -> Self {
         let help = "How old the last record was when it was read; 0: there is nothing more to read.";
-        Self { records: HashMap::new(), age: env.context.metrics.gauge("lakefeed_record_age_seconds", help, &[]), looked: Instant::now() }
+        let age = env.context.metrics.gauge("lakefeed_record_age_seconds", help, &[]);
+        Self { records: HashMap::new(), age, read: Instant::now(), looked: Instant::now() }
     }
 
     /// Takes note of what was read: the timestamp of its last record, or that nothing was there. The lag is looked at once a second.
     pub(crate) fn note(&mut self, env: &TaskEnv, consumer: &Consumer, last_ms: Option<i64>) {
-        let age_ms = last_ms.filter(|ms| *ms >= 0).map_or(0, |ms| (env.context.clock.now_ms() - ms).max(0));
-        self.age.set(age_ms as f64 / 1000.0);
+        if let Some(ms) = last_ms {
+            let age_ms = if ms < 0 { 0 } else { (env.context.clock.now_ms() - ms).max(0) };
+            self.age.set(age_ms as f64 / 1000.0);
+            self.read = Instant::now();
+        } else if self.read.elapsed().as_secs() > 0 {
+            // In the middle of a backlog there is nothing for moments only.
+            self.age.set(0.0);
+        }
         if self.looked.elapsed().as_secs() == 0 {
             return;
         }
