@@ -19,8 +19,9 @@ const PARTITIONS: u32 = 3;
 const FROZEN: Duration = Duration::from_millis(8_000);
 /// For all that was left behind, when all is calm.
 const CATCH_UP: Duration = Duration::from_secs(120);
-/// One row in eight is wide: backlogs of its lake partition make multipart uploads, the others single requests.
-const WIDE: usize = 50_000;
+/// One row in eight is wide, each another one (or a dictionary would make it small): backlogs of its lake partition make multipart uploads,
+/// the others single requests.
+const WIDE: usize = 25_000;
 const KEYS: &str = "partition.by=e\nflush.size=250\nrotate.age.ms=1000\nparquet.codec=none\nparquet.row.group.bytes=1048576\n\
                     s3.part.size=5242880\nconsumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\n";
 
@@ -319,7 +320,7 @@ fn produce(scene: &Scene, stop: &AtomicBool, produced: &AtomicU64) {
     while !stop.load(Ordering::Acquire) {
         let first = produced.load(Ordering::Acquire);
         let row = |id: u64| {
-            if id.is_multiple_of(8) { format!("{id},0,{wide}\n") } else { format!("{id},{},narrow\n", 1 + id % 3) }
+            if id.is_multiple_of(8) { format!("{id},0,{id}{wide}\n") } else { format!("{id},{},narrow\n", 1 + id % 3) }
         };
         let rows: String = (first..first + 2_000).map(row).collect();
         fs::write(&file, format!("id,e,text\n{rows}")).expect("written");
