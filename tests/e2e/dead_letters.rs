@@ -94,7 +94,7 @@ fn cpu_ticks(pid: u32) -> u64 {
 }
 
 /// Prints for each error object its rows.
-const ERRORS: &str = r#"
+pub(crate) const ERRORS: &str = r#"
 import sys, os, json, base64
 from pyarrow import fs
 bucket = sys.argv[1]

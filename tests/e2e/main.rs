@@ -16,4 +16,5 @@ mod rest;
 mod scene;
 mod sink;
 mod topics;
+mod transforms;
 mod values;

@@ -11,11 +11,11 @@ use crate::motor::lakefeed;
 use crate::scene::{Dice, PATIENCE, Scene, stop};
 
 /// One call, with its answer as JSON (null where there is no body).
-struct Client(String);
+pub(crate) struct Client(String);
 
 impl Client {
     /// The interface of a worker that has said where it is.
-    fn of(worker: &mut Process) -> Self {
+    pub(crate) fn of(worker: &mut Process) -> Self {
         let line = worker.wait_for_log("REST calls are answered at http://", PATIENCE);
         Self(line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address").to_owned())
     }
@@ -39,12 +39,12 @@ impl Client {
     }
 
     #[track_caller]
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         self.call("GET", path, None).1
     }
 
     #[track_caller]
-    fn done(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+    pub(crate) fn done(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let (status, answer) = self.call(method, path, body);
         assert!(status < 300, "{method} {path}: {status} {answer}");
         answer
@@ -61,7 +61,7 @@ impl Client {
 }
 
 /// A worker without connectors.
-fn empty_worker(dir: &TempDir) -> Process {
+pub(crate) fn empty_worker(dir: &TempDir) -> Process {
     worker_with(dir, "")
 }
 

@@ -96,6 +96,8 @@ pub struct Decoder {
     schemas: Schemas,
     /// The schema of all values, if the converter has one.
     fixed: Option<Bound>,
+    /// See [`Decoded::single`].
+    single: bool,
 }
 
 /// What a record is.
@@ -119,6 +121,8 @@ pub struct Decoded {
     pub dropped: usize,
     /// The records that are no rows.
     pub rejected: Vec<Rejected>,
+    /// The values are no structs or objects: they stand in the one column `value`.
+    pub single: bool,
 }
 
 impl Decoder {
@@ -131,7 +135,7 @@ impl Decoder {
             root.declare(name, *kind, &mut growth);
         }
         let schema = Arc::new(Schema::empty());
-        let mut decoder = Self { options, root, growth, trial: None, schema, schemas: Schemas::default(), fixed: None };
+        let mut decoder = Self { options, root, growth, trial: None, schema, schemas: Schemas::default(), fixed: None, single: false };
         decoder.fixed = match &decoder.options.converter {
             Converter::JsonOfSchema(text) => {
                 let kind = connect_schema::parse(text.as_bytes());
@@ -224,7 +228,7 @@ impl Decoder {
             }
         }
         let rows = self.finish(indices.len());
-        Some(Decoded { rows, indices, tombstones, dropped, rejected })
+        Some(Decoded { rows, indices, tombstones, dropped, rejected, single: self.single })
     }
 
     /// Appends a record as row number `row`.
@@ -234,12 +238,14 @@ impl Decoder {
             Converter::Avro => {
                 let id = avro::schema_id(value).ok_or_else(|| avro::no_schema_id(value))?;
                 let schema = self.schemas.of_id(id)?;
+                self.single = schema.single;
                 let appended = avro::append(&value[avro::PREFIX..], &schema.fields, &mut self.root, row);
                 return appended.map(|()| Kept::Row).map_err(|fault| fault.because(&schema.label));
             }
             Converter::Single(single) => {
                 let field = fixed()?.and_then(|row| row.fields.first().cloned());
                 let field = field.ok_or_else(|| Fault::record("the value has no column"))?;
+                self.single = true;
                 return single.append(value, &field, &mut self.root, row).map(|()| Kept::Row);
             }
             Converter::Json | Converter::JsonWithSchema | Converter::JsonOfSchema(_) => {}
@@ -280,6 +286,7 @@ impl Decoder {
     /// Appends a JSON object, or the value of the one field of `single`.
     fn json(&mut self, value: &[u8], single: Option<&Row>, row: usize) -> Result<Kept> {
         let field = single.and_then(|row| row.fields.first());
+        self.single = field.is_some();
         let kept = match append(&self.options, &mut self.root, &mut self.growth, value, field, row) {
             Err(Fault::Growth) => self.grow(value, field, row),
             result => result,

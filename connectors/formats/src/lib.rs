@@ -19,7 +19,7 @@ mod number;
 mod object;
 mod schema;
 mod schemas;
-pub mod transforms;
+mod transforms;
 mod typed;
 
 pub use converter::{Converter, Single};
@@ -27,3 +27,4 @@ pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaConflict, Shape};
 pub use json_lines::{Nulls, write_json_lines};
 pub use schema::{DeclaredType, parse_declared};
 pub use schemas::WriterSchema;
+pub use transforms::{Chain, NamedKey, Transforms};

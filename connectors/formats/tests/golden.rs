@@ -4,10 +4,8 @@ mod common;
 
 use std::fmt::Write as _;
 
-use common::{decoder_records, type_name};
-use lakefeed_formats::{
-    Converter, Decoded, Decoder, DecoderOptions, Nulls, SchemaConflict, Shape, Single, WriterSchema, parse_declared, write_json_lines,
-};
+use common::{decoder_records, describe};
+use lakefeed_formats::{Converter, Decoder, DecoderOptions, SchemaConflict, Shape, Single, WriterSchema, parse_declared};
 
 /// Runs the records of a file and writes the file anew, with what came out.
 fn replay(text: &str, shape: Shape) -> String {
@@ -79,27 +77,6 @@ fn parse_options(text: &str, shape: Shape) -> DecoderOptions {
         other => panic!("unknown option {other:?}"),
     }
     options
-}
-
-fn describe(decoded: &Decoded, out: &mut String) {
-    let schema = decoded.rows.schema();
-    let columns: Vec<_> = schema.fields().iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
-    writeln!(out, "{}", format!("= {}", columns.join(", ")).trim_end()).expect("a string");
-    let mut lines = Vec::new();
-    write_json_lines(&decoded.rows, Nulls::Written, &mut lines).expect("JSON lines");
-    for (index, line) in decoded.indices.iter().zip(String::from_utf8(lines).expect("UTF-8").lines()) {
-        writeln!(out, "< {index} {line}").expect("a string");
-    }
-    for index in &decoded.tombstones {
-        writeln!(out, "~ {index}").expect("a string");
-    }
-    for reject in &decoded.rejected {
-        let field = reject.field.as_ref().map(|f| format!("{f}: ")).unwrap_or_default();
-        writeln!(out, "! {} {field}{}", reject.row, reject.message).expect("a string");
-    }
-    if decoded.dropped > 0 {
-        writeln!(out, "dropped {}", decoded.dropped).expect("a string");
-    }
 }
 
 fn check(name: &str, shape: Shape) {

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Query, State};
 use lakefeed_core::{Key, KeyKind, Plugin};
-use lakefeed_runtime::definition;
+use lakefeed_runtime::{Transforms, definition};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Fault};
@@ -32,6 +32,9 @@ pub(crate) async fn list(State(app): Shared, Query(query): Query<Vec<(String, St
     let mut plugins: Vec<Value> = names.map(|(class, plugin)| shown(class, kind(plugin.kind()))).collect();
     if all {
         plugins.extend(OTHERS.iter().map(|(class, kind)| shown(class, kind)));
+        let (transforms, predicates) = Transforms::classes();
+        plugins.extend(transforms.map(|class| shown(&class, "transformation")));
+        plugins.extend(predicates.map(|class| shown(&class, "predicate")));
     }
     Answer::ok(Value::Array(plugins))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use lakefeed_core::{ConfigDef, ConfigError, Key, KeyKind, Plugin, nearest, printable};
-use lakefeed_runtime::{ConnectorFile, check, definition};
+use lakefeed_core::{ConfigDef, ConfigError, Key, KeyKind, Plugin, PluginKind, nearest, printable};
+use lakefeed_runtime::{ConnectorFile, NamedKey, Transforms, check, definition};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Fault, object, texts};
@@ -127,8 +127,17 @@ fn infos(plugin: &Plugin, values: &BTreeMap<String, String>, errors: &[ConfigErr
         json!({"definition": key_json(key, i), "value": value})
     });
     let mut configs: Vec<Value> = known.collect();
+    let named = if plugin.kind() == PluginKind::Sink { Transforms::named_keys(values) } else { Vec::new() };
+    for (i, NamedKey { name, group, key }) in named.iter().enumerate() {
+        let (mut definition, mut value) = (key_json(key, i), key_value(key, values.get(name), of(name)));
+        (definition["name"], definition["group"], value["name"]) = (text(name), text(group), text(name));
+        configs.push(json!({"definition": definition, "value": value}));
+        if !groups.contains(&group.as_str()) {
+            groups.push(group);
+        }
+    }
     let mut others: Vec<&str> = values.keys().map(String::as_str).chain(errors.iter().map(|e| e.key.as_str())).collect();
-    others.retain(|name| !def.iter().any(|key| key.name == *name));
+    others.retain(|name| !def.iter().any(|key| key.name == *name) && !named.iter().any(|key| key.name == *name));
     others.sort_unstable();
     others.dedup();
     for name in others {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, Plugin, PluginKind, Result, nearest};
-use lakefeed_formats::{Converter, DecoderOptions, SchemaConflict, Shape, parse_declared, transforms};
+use lakefeed_formats::{Converter, DecoderOptions, SchemaConflict, Transforms, parse_declared};
 use lakefeed_kafka::ClientSettings;
 
 use crate::converters;
@@ -67,10 +67,20 @@ const READER: &[Key] = &[
 
 /// What sinks add: values become columns.
 const DECODED: &[Key] = &[
-    Key::new("transforms", KeyKind::List, "The transforms, by alias. There is ExtractNewImage: rows from DynamoDB stream records.").group("Transforms"),
-    Key::new("predicates", KeyKind::List, "Accepted as in Kafka Connect; there are no predicates in this version.")
-        .importance(Importance::Low)
-        .group("Transforms"),
+    Key::new(
+        "transforms",
+        KeyKind::List,
+        "The transforms, by alias, in the order in which they are done. There are Apache Kafka's InsertField, ReplaceField, MaskField, Cast, \
+         TimestampConverter, ExtractField, HoistField, Flatten and SetSchemaMetadata (each with $Value), Filter, and ExtractNewImage: rows from \
+         DynamoDB stream records.",
+    )
+    .group("Transforms"),
+    Key::new(
+        "predicates",
+        KeyKind::List,
+        "The predicates that transforms name, by alias. There are HasHeaderKey, RecordIsTombstone and TopicNameMatches.",
+    )
+    .group("Transforms"),
     Key::new(
         "schema.conflict",
         KeyKind::String,
@@ -98,8 +108,8 @@ const PREFIXES: &[(&str, &str)] = &[
     ("consumer.override.", "A setting of this connector's consumers, under Kafka's name."),
     ("producer.override.", "A setting of this connector's producers, under Kafka's name."),
     ("admin.override.", "A setting of this connector's admin clients, under Kafka's name."),
-    ("transforms.", "A setting of a transform: transforms.ALIAS.type and others."),
-    ("predicates.", "Accepted as in Kafka Connect."),
+    ("transforms.", "A setting of a transform: transforms.ALIAS.type, .predicate, .negate and others."),
+    ("predicates.", "A setting of a predicate: predicates.ALIAS.type and others."),
     ("topic.creation.", "Accepted as in Kafka Connect."),
 ];
 
@@ -137,6 +147,7 @@ pub struct Connector {
     pub plugin: Plugin,
     /// Its keys.
     pub config: Config,
+    pub(crate) transforms: Transforms,
 }
 
 impl Connector {
@@ -161,16 +172,10 @@ impl Connector {
         Duration::from_millis(self.config.int("errors.retry.delay.max.ms").and_then(|n| u64::try_from(n).ok()).unwrap_or(60_000))
     }
 
-    /// What the transform, if there is one, makes of a value. Its class was checked.
-    fn shape(&self) -> Shape {
-        let class = |alias: &&str| self.config.get(&format!("transforms.{alias}.type"));
-        self.config.list("transforms").first().and_then(class).and_then(transforms::shape_of).unwrap_or(Shape::Plain)
-    }
-
     pub(crate) fn decoder_options(&self, converter: Converter) -> DecoderOptions {
         DecoderOptions {
             converter,
-            shape: self.shape(),
+            shape: self.transforms.shape(),
             conflict: if self.config.text("schema.conflict") == "text" { SchemaConflict::Text } else { SchemaConflict::Reject },
             // Checked by the key's validator.
             declared: self.config.get("schema.columns").and_then(|text| parse_declared(text).ok()),
@@ -196,11 +201,16 @@ pub fn check(file: &ConnectorFile, plugins: &[Plugin]) -> Result<Connector, Vec<
     };
     let config = definition(plugin).parse(&file.values)?;
     let mut errors = common_errors(plugin, &config);
+    let transforms = if plugin.kind() == PluginKind::Sink { Transforms::read(&config) } else { Ok(Transforms::default()) };
+    let transforms = transforms.unwrap_or_else(|found| {
+        errors.extend(found);
+        Transforms::default()
+    });
     errors.extend((plugin.validate)(&config));
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Connector { name: config.text("name").to_owned(), plugin: *plugin, config })
+    Ok(Connector { name: config.text("name").to_owned(), plugin: *plugin, config, transforms })
 }
 
 /// Checks across the keys that all connectors have.
@@ -222,34 +232,6 @@ fn common_errors(plugin: &Plugin, config: &Config) -> Vec<ConfigError> {
         }
     }
     errors.extend(converters::errors(plugin.kind(), config));
-    if plugin.kind() == PluginKind::Sink {
-        errors.extend(transform_errors(config));
-    }
-    errors
-}
-
-fn transform_errors(config: &Config) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    let aliases = config.list("transforms");
-    for alias in &aliases {
-        let key = format!("transforms.{alias}.type");
-        match config.get(&key) {
-            None => errors.push(ConfigError::key(key, format!("is required, because transforms names {alias}"))),
-            Some(class) if transforms::shape_of(class).is_some() => {}
-            Some(class) => errors.push(ConfigError::value(key, class, "no such transform; there is ExtractNewImage")),
-        }
-    }
-    if aliases.len() > 1 {
-        errors.push(ConfigError::value("transforms", aliases.join(","), "expected one transform at most"));
-    }
-    for (key, value) in config.with_prefix("transforms.") {
-        let alias = key.split('.').next().unwrap_or_default();
-        let known = aliases.contains(&alias) && key.strip_prefix(alias) == Some(".type");
-        if !known {
-            let message = if aliases.contains(&alias) { "unknown key of this transform" } else { "its alias is not named in transforms" };
-            errors.push(ConfigError::value(format!("transforms.{key}"), value, message));
-        }
-    }
     errors
 }
 

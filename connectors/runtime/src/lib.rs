@@ -31,6 +31,7 @@ pub use connector::{Connector, check, definition};
 pub use connector_offsets::ConnectorOffset;
 pub use files::{ConnectorFile, TargetState, Variables, read_connector, read_worker};
 pub use herder::{ConnectorInfo, ConnectorStatus, Refusal, Restart, TaskStatus};
+pub use lakefeed_formats::{NamedKey, Transforms};
 pub use stats::{Snapshot, TaskState, TaskStats};
 pub use task_thread::Task;
 pub use worker::Worker;

@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, UInt32Array};
 use arrow_select::take::take;
 use lakefeed_core::{Batch, Error, ErrorKind, Headers, Make, Records, Result, Share, Sink, SinkContext, TopicPartition};
-use lakefeed_formats::{Converter, Decoded, Decoder};
+use lakefeed_formats::{Chain, Converter, Decoded, Decoder};
 use lakefeed_kafka::{Consumer, Event};
 
 use crate::dead_letters::DeadLetters;
@@ -39,8 +39,8 @@ struct SinkTask<'a> {
     sink: Box<dyn Sink>,
     dead_letters: DeadLetters,
     converter: Converter,
-    /// One decoder per topic: it remembers the schema that it has seen.
-    decoders: HashMap<Arc<str>, Decoder>,
+    /// A decoder and a chain of transforms per topic: they remember the schema that they have seen.
+    decoders: HashMap<Arc<str>, (Decoder, Chain)>,
     schemas: SchemaLookup,
     /// Records that wait for the registry to answer.
     waiting: Option<Records>,
@@ -56,7 +56,7 @@ impl<'a> SinkTask<'a> {
     fn open(env: &'a TaskEnv, sink: Box<dyn Sink>) -> Result<Self> {
         let consumer = env.consumer()?;
         let dead_letters = DeadLetters::open(env)?;
-        let marks = LayoutMarks::new(sink.layout());
+        let marks = LayoutMarks::new(layout(env, &*sink));
         let values = env.worker.value_converter(&env.connector.config)?;
         Ok(Self {
             env,
@@ -107,7 +107,7 @@ impl<'a> SinkTask<'a> {
                         if let Some(earlier) = self.marks.assigned(&a.partition, a.position, &start) {
                             tracing::error!(
                                 target: "lakefeed", connector = %self.env.connector.name, partition = %a.partition, from = a.position,
-                                to = start.end, earlier, now = self.sink.layout(),
+                                to = start.end, earlier, now = layout(self.env, &*self.sink),
                                 "The connector did not stop cleanly, and says now that rows go elsewhere: rows from these offsets that it had \
                                  published already are written again under the new layout. To avoid that, stop it, start it with the \
                                  earlier keys, stop it cleanly, and change them then"
@@ -177,8 +177,9 @@ impl<'a> SinkTask<'a> {
     /// Takes one batch of one partition through the decoder into the sink; false when nothing was there.
     fn read(&mut self) -> Result<bool> {
         let Some(records) = self.next_records()? else { return Ok(false) };
-        let options = || Decoder::new(self.env.connector.decoder_options(self.converter.clone()));
-        let decoder = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(options);
+        let connector = &self.env.connector;
+        let begin = || (Decoder::new(connector.decoder_options(self.converter.clone())), connector.transforms.chain());
+        let (decoder, chain) = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(begin);
         if !self.schemas.teach(decoder, &records)? {
             self.waiting = Some(records);
             return Ok(false);
@@ -186,7 +187,7 @@ impl<'a> SinkTask<'a> {
         self.busy.mark(&self.env.stats);
         self.env.topics.used(&records.topic);
         self.env.stats.bytes_in.add(records.payload_bytes() as u64);
-        let decoded = decoder.decode(&records);
+        let decoded = chain.apply(&records, decoder.decode(&records))?;
         for rejected in &decoded.rejected {
             self.dead_letters.record(self.env, &records, rejected, self.sink.reject_store())?;
         }
@@ -258,6 +259,12 @@ impl<'a> SinkTask<'a> {
         self.committed.extend(offsets);
         Ok(())
     }
+}
+
+/// What decides where a row goes: the sink's layout, if it has one, and the transforms, which make the values that it looks at.
+fn layout(env: &TaskEnv, sink: &dyn Sink) -> String {
+    let (layout, transforms) = (sink.layout(), env.connector.transforms.to_string());
+    if layout.is_empty() || transforms.is_empty() { layout } else { format!("{layout} {transforms}") }
 }
 
 /// Says that records are gone which nobody has read.

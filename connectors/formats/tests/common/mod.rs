@@ -3,10 +3,14 @@
 #[allow(dead_code)]
 pub(crate) mod model;
 
+use std::fmt::Write;
+
 use arrow_schema::{DataType, TimeUnit};
 use lakefeed_core::{Records, RecordsBuilder};
+use lakefeed_formats::{Decoded, Nulls, write_json_lines};
 
 /// Records with these values, at offsets from 0.
+#[allow(dead_code)]
 pub(crate) fn decoder_records<V: AsRef<[u8]>>(values: &[Option<V>]) -> Records {
     let mut builder = RecordsBuilder::with_capacity("topic".into(), 0, values.len(), 1024);
     for (offset, value) in values.iter().enumerate() {
@@ -38,5 +42,28 @@ pub(crate) fn type_name(kind: &DataType) -> String {
             format!("STRUCT({})", fields.join(", "))
         }
         other => other.to_string(),
+    }
+}
+
+/// What came out, a line each: the schema (=), rows (<), tombstones (~), rejects (!).
+#[allow(dead_code)]
+pub(crate) fn describe(decoded: &Decoded, out: &mut String) {
+    let schema = decoded.rows.schema();
+    let columns: Vec<_> = schema.fields().iter().map(|f| format!("{} {}", f.name(), type_name(f.data_type()))).collect();
+    writeln!(out, "{}", format!("= {}", columns.join(", ")).trim_end()).expect("a string");
+    let mut lines = Vec::new();
+    write_json_lines(&decoded.rows, Nulls::Written, &mut lines).expect("JSON lines");
+    for (index, line) in decoded.indices.iter().zip(String::from_utf8(lines).expect("UTF-8").lines()) {
+        writeln!(out, "< {index} {line}").expect("a string");
+    }
+    for index in &decoded.tombstones {
+        writeln!(out, "~ {index}").expect("a string");
+    }
+    for reject in &decoded.rejected {
+        let field = reject.field.as_ref().map(|f| format!("{f}: ")).unwrap_or_default();
+        writeln!(out, "! {} {field}{}", reject.row, reject.message).expect("a string");
+    }
+    if decoded.dropped > 0 {
+        writeln!(out, "dropped {}", decoded.dropped).expect("a string");
     }
 }

@@ -1,0 +1,334 @@
+//! Patterns of dates and times as Java's `SimpleDateFormat` has them, in UTC.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Timelike, Utc};
+use lakefeed_core::shorten;
+
+const MONTHS: [&str; 12] =
+    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const LETTERS: &str = "yMdHkKhmsSaEzZX";
+
+/// A pattern that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DateFormat {
+    pattern: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// A letter and how often it stands there.
+    Field(char, usize),
+}
+
+impl Part {
+    fn is_number(&self) -> bool {
+        match self {
+            Self::Text(_) => false,
+            Self::Field(letter, count) => "ydHkKhmsS".contains(*letter) || (*letter == 'M' && *count < 3),
+        }
+    }
+}
+
+impl DateFormat {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(super) fn parse(pattern: &str) -> Result<Self, String> {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut chars = pattern.chars().peekable();
+        let mut text = String::new();
+        while let Some(c) = chars.next() {
+            match c {
+                '\'' if chars.next_if_eq(&'\'').is_some() => text.push('\''),
+                '\'' => loop {
+                    match chars.next() {
+                        Some('\'') if chars.next_if_eq(&'\'').is_some() => text.push('\''),
+                        Some('\'') => break,
+                        Some(c) => text.push(c),
+                        None => return Err("a quote is not closed".into()),
+                    }
+                },
+                c if c.is_ascii_alphabetic() => {
+                    let mut count = 1;
+                    while chars.next_if_eq(&c).is_some() {
+                        count += 1;
+                    }
+                    if !text.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut text)));
+                    }
+                    parts.push(field(c, count)?);
+                }
+                c => text.push(c),
+            }
+        }
+        if !text.is_empty() {
+            parts.push(Part::Text(text));
+        }
+        if parts.iter().all(|part| matches!(part, Part::Text(_))) {
+            return Err("expected letters such as yyyy-MM-dd HH:mm:ss".into());
+        }
+        Ok(Self { pattern: pattern.to_owned(), parts })
+    }
+
+    /// The pattern as it was written.
+    pub(super) fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// Why texts can't be read with this pattern, if they can't.
+    pub(super) fn unreadable(&self) -> Option<&'static str> {
+        let short = self.parts.iter().any(|part| matches!(part, Part::Field('y', 2)));
+        // Java takes the century from the clock: one record would have two values.
+        short.then_some("yy does not say the century: use yyyy")
+    }
+
+    /// The text of a time, milliseconds since 1970-01-01 UTC; `None` beyond the calendar.
+    pub(super) fn format(&self, ms: i64) -> Option<String> {
+        let at = DateTime::from_timestamp_millis(ms)?;
+        let mut out = String::with_capacity(self.pattern.len() + 8);
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Field(letter, count) => write_field(&mut out, &at, *letter, *count),
+            }
+        }
+        Some(out)
+    }
+
+    /// Reads a text, milliseconds since 1970-01-01 UTC. As in Java what follows behind the pattern does not matter; otherwise than there no
+    /// month is the thirteenth.
+    pub(super) fn read(&self, text: &str) -> Option<i64> {
+        if self.unreadable().is_some() {
+            return None;
+        }
+        let mut reader = Reader { rest: text, ..Reader::default() };
+        for (at, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Text(expected) => reader.rest = reader.rest.strip_prefix(expected.as_str())?,
+                Part::Field(letter, count) => {
+                    // Numbers without anything between them have the widths of the pattern.
+                    let joined = part.is_number() && self.parts.get(at + 1).is_some_and(Part::is_number);
+                    reader.field(*letter, *count, joined.then_some(*count))?;
+                }
+            }
+        }
+        reader.time()
+    }
+}
+
+fn field(letter: char, count: usize) -> Result<Part, String> {
+    if !LETTERS.contains(letter) {
+        let letters: Vec<_> = LETTERS.chars().map(String::from).collect();
+        return Err(format!(
+            "the letter {letter} is not supported: there are {}, and other letters stand in single quotes",
+            letters.join(", ")
+        ));
+    }
+    if letter == 'S' && count > 3 {
+        return Err("S is the number of milliseconds: expected SSS at most".into());
+    }
+    if count > 20 {
+        return Err(format!("{} is too long", shorten(String::from(letter).repeat(count).as_bytes())));
+    }
+    Ok(Part::Field(letter, count))
+}
+
+fn write_field(out: &mut String, at: &DateTime<Utc>, letter: char, count: usize) {
+    let hour = at.hour();
+    let number = match letter {
+        'y' if count == 2 => i64::from(at.year().rem_euclid(100)),
+        'y' => i64::from(at.year()),
+        'M' if count < 3 => i64::from(at.month()),
+        'd' => i64::from(at.day()),
+        'H' => i64::from(hour),
+        'k' => i64::from(if hour == 0 { 24 } else { hour }),
+        'K' => i64::from(hour % 12),
+        'h' => i64::from(at.hour12().1),
+        'm' => i64::from(at.minute()),
+        's' => i64::from(at.second()),
+        'S' => i64::from(at.timestamp_subsec_millis()),
+        _ => {
+            out.push_str(match letter {
+                'M' => shorter(MONTHS[at.month0() as usize], count),
+                'E' => shorter(DAYS[at.weekday().num_days_from_monday() as usize], count),
+                'a' if at.hour12().0 => "PM",
+                'a' => "AM",
+                'z' if count > 3 => "Coordinated Universal Time",
+                'z' => "UTC",
+                'Z' => "+0000",
+                _ => "Z",
+            });
+            return;
+        }
+    };
+    // Writing to a string does not fail.
+    let _ = write!(out, "{number:0count$}");
+}
+
+fn shorter(name: &'static str, count: usize) -> &'static str {
+    if count > 3 { name } else { &name[..3] }
+}
+
+/// What was read so far.
+#[derive(Debug, Default)]
+struct Reader<'a> {
+    rest: &'a str,
+    year: Option<i32>,
+    month: Option<u32>,
+    day: Option<u32>,
+    /// From 0 to 23.
+    hour: Option<u32>,
+    /// From 0 to 11.
+    half_hour: Option<u32>,
+    afternoon: bool,
+    minute: u32,
+    second: u32,
+    ms: u32,
+    offset_minutes: i64,
+}
+
+impl Reader<'_> {
+    fn field(&mut self, letter: char, count: usize, width: Option<usize>) -> Option<()> {
+        match letter {
+            'M' if count >= 3 => self.month = Some(self.name(&MONTHS)?),
+            'E' => {
+                self.name(&DAYS)?;
+            }
+            'a' => self.afternoon = self.name(&["AM", "PM"])? == 2,
+            'z' | 'Z' | 'X' => self.offset_minutes = self.zone()?,
+            _ => {
+                let number = self.number(width)?;
+                match letter {
+                    'y' => self.year = Some(i32::try_from(number).ok()?),
+                    'M' => self.month = Some(number),
+                    'd' => self.day = Some(number),
+                    'H' => self.hour = Some(number),
+                    'k' => self.hour = Some(number % 24).filter(|_| number <= 24),
+                    'K' => self.half_hour = Some(number).filter(|n| *n < 12),
+                    'h' => self.half_hour = Some(number % 12).filter(|_| number <= 12),
+                    'm' => self.minute = number,
+                    's' => self.second = number,
+                    _ => self.ms = number,
+                }
+                if matches!(letter, 'k') && self.hour.is_none() || matches!(letter, 'K' | 'h') && self.half_hour.is_none() {
+                    return None;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn number(&mut self, width: Option<usize>) -> Option<u32> {
+        self.rest = self.rest.trim_start_matches(' ');
+        let digits = self.rest.bytes().take(width.unwrap_or(usize::MAX)).take_while(u8::is_ascii_digit).count();
+        let (number, rest) = self.rest.split_at(digits);
+        self.rest = rest;
+        number.parse().ok()
+    }
+
+    /// The number, from 1, of the name that stands here, whole or its first three letters.
+    fn name(&mut self, names: &[&str]) -> Option<u32> {
+        self.rest = self.rest.trim_start_matches(' ');
+        let stands = |name: &str| self.rest.get(..name.len()).is_some_and(|text| text.eq_ignore_ascii_case(name));
+        let found = (1..).zip(names).find_map(|(number, name)| {
+            let short = name.get(..3).unwrap_or(name);
+            if stands(name) { Some((number, name.len())) } else { stands(short).then_some((number, short.len())) }
+        });
+        let (number, length) = found?;
+        self.rest = &self.rest[length..];
+        Some(number)
+    }
+
+    /// Minutes ahead of UTC.
+    fn zone(&mut self) -> Option<i64> {
+        self.rest = self.rest.trim_start_matches(' ');
+        let name = ["UTC", "GMT", "Z"].iter().find(|name| self.rest.starts_with(**name));
+        self.rest = name.map_or(self.rest, |name| &self.rest[name.len()..]);
+        let sign = match self.rest.bytes().next() {
+            Some(b'+') => 1,
+            Some(b'-') => -1,
+            _ => return name.map(|_| 0),
+        };
+        self.rest = &self.rest[1..];
+        let hours = i64::from(self.number(Some(2))?);
+        self.rest = self.rest.strip_prefix(':').unwrap_or(self.rest);
+        let minutes = if self.rest.starts_with(|c: char| c.is_ascii_digit()) { i64::from(self.number(Some(2))?) } else { 0 };
+        (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
+    }
+
+    fn time(&self) -> Option<i64> {
+        let date = NaiveDate::from_ymd_opt(self.year.unwrap_or(1970), self.month.unwrap_or(1), self.day.unwrap_or(1))?;
+        let hour = self.hour.unwrap_or_else(|| self.half_hour.unwrap_or(0) + if self.afternoon { 12 } else { 0 });
+        let at = date.and_hms_milli_opt(hour, self.minute, self.second, self.ms)?.and_utc();
+        Some(at.checked_sub_signed(TimeDelta::minutes(self.offset_minutes))?.timestamp_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2024-03-01 13:02:03.004 UTC, a Friday.
+    const AT: i64 = 1_709_298_123_004;
+
+    #[test]
+    fn times_are_written_as_java_writes_them() {
+        for (pattern, text) in [
+            ("yyyy-MM-dd HH:mm:ss.SSS", "2024-03-01 13:02:03.004"),
+            ("yyyy-MM-dd'T'HH:mm:ss.SSSX", "2024-03-01T13:02:03.004Z"),
+            ("yyyyMMdd", "20240301"),
+            ("yy-M-d h:m:s a", "24-3-1 1:2:3 PM"),
+            ("EEE, dd MMM yyyy HH:mm:ss zzz", "Fri, 01 Mar 2024 13:02:03 UTC"),
+            ("EEEE dd MMMM, kk KK Z", "Friday 01 March, 13 01 +0000"),
+            ("''yyyy 'o''clock'", "'2024 o'clock"),
+        ] {
+            assert_eq!(DateFormat::parse(pattern).expect(pattern).format(AT).as_deref(), Some(text), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        const DAY: i64 = 86_400_000;
+        for (pattern, text, expected) in [
+            ("yyyy-MM-dd HH:mm:ss.SSS", "2024-03-01 13:02:03.004", Some(AT)),
+            ("yyyyMMddHHmmssSSS", "20240301130203004", Some(AT)),
+            ("yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "2024-03-01T15:32:03.004+02:30", Some(AT)),
+            ("yyyy-MM-dd'T'HH:mm:ss.SSSZ", "2024-03-01T11:02:03.004-0200", Some(AT)),
+            ("EEE, dd MMM yyyy hh:mm:ss.SSS a z", "fri, 1 march 2024 01:02:03.004 pm GMT", Some(AT)),
+            ("yyyy-MM-dd", "1970-01-02 and more", Some(DAY)),
+            ("yyyy-MM-dd", "1969-12-31", Some(-DAY)),
+            ("HH:mm", "00:01", Some(60_000)),
+            ("k", "24", Some(0)),
+            ("k", "25", None),
+            ("yyyy-MM-dd", "2024-13-01", None),
+            ("yyyy-MM-dd", "2024-02-30", None),
+            ("yyyy-MM-dd", "24/03/01", None),
+            ("yyyy-MM-dd", "", None),
+            ("yyyy-MM-dd", "9999999999-01-01", None),
+            ("yyyy X", "2024 PST", None),
+            ("yy-MM-dd", "24-03-01", None),
+            ("yyyy-MM-dd", "ä", None),
+        ] {
+            assert_eq!(DateFormat::parse(pattern).expect(pattern).read(text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_mean_nothing_here_are_refused() {
+        for (pattern, part) in [
+            ("YYYY-MM-dd", "the letter Y is not supported: there are y, M, d"),
+            ("yyyy-MM-dd'T", "a quote is not closed"),
+            ("HH:mm:ss.SSSSSS", "expected SSS at most"),
+            ("", "expected letters"),
+            ("--", "expected letters"),
+        ] {
+            let error = DateFormat::parse(pattern).expect_err(pattern);
+            assert!(error.contains(part), "{pattern}: {error}");
+        }
+    }
+}

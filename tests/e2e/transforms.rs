@@ -1,0 +1,127 @@
+//! A chain of transforms on the way to the lake: what rows become, and what becomes of those that can't be transformed.
+
+use lakefeed_kit::{kafka, minio, python_with, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::dead_letters::ERRORS;
+use crate::rest::{Client, empty_worker};
+use crate::scene::{PATIENCE, Scene, stop};
+
+/// The lake partition is a text that a transform has made of a number, and which rows are bad is what a transform says.
+const KEYS: &str = "partition.by=kind\nrotate.idle.ms=300\nflush.size=50\n\
+    transforms=cast,where,names\n\
+    transforms.cast.type=org.apache.kafka.connect.transforms.Cast$Value\n\
+    transforms.cast.spec=no:int64,kind:string\n\
+    transforms.where.type=org.apache.kafka.connect.transforms.InsertField$Value\n\
+    transforms.where.offset.field=at\n\
+    transforms.where.topic.field=topic\n\
+    transforms.names.type=org.apache.kafka.connect.transforms.ReplaceField$Value\n\
+    transforms.names.renames=no:id\n\
+    transforms.names.exclude=secret\n";
+
+/// Rows whose ids are text; every hundredth, from the 17th on, has none that is a number. Some kinds are no whole numbers, so the column of the
+/// whole ones before them becomes one of doubles.
+fn rows(count: usize) -> Vec<String> {
+    let kind = |n: usize| if n % 97 == 96 { "2.5".to_owned() } else { (n % 5).to_string() };
+    let no = |n: usize| if is_bad(n) { format!("x{n}") } else { n.to_string() };
+    (0..count).map(|n| format!(r#"{{"no":"{}","kind":{},"secret":"s{n}","v":{n}.5}}"#, no(n), kind(n))).collect()
+}
+
+fn is_bad(row: usize) -> bool {
+    row % 100 == 17
+}
+
+#[test]
+fn a_chain_transforms_rows_and_rejects_with_field_and_value() {
+    let scene = Scene::local("chain", 1);
+    let rows = rows(300);
+    scene.produce_values(&rows);
+    let mut worker = scene.worker("worker", &(scene.tolerant() + KEYS));
+    scene.wait_for_rows(&mut worker, "the good rows", 297);
+    wait_until("all offsets are committed", PATIENCE, || scene.committed() == 300);
+    stop(&mut worker);
+    assert_eq!(kafka().end_offsets(&format!("{}.dead", scene.topic)).iter().sum::<u64>(), 3, "dead letters");
+    for letter in scene.dead_letters(3) {
+        assert!(letter.contains("__connect.errors.stage:TRANSFORMATION"), "{letter}");
+        let row = rows.iter().position(|row| letter.ends_with(&format!("\t{row}"))).expect("the value as it was");
+        let message = format!("offset {row}, field no: transform cast: found x{row}, expected what can be cast to int64");
+        assert!(is_bad(row) && letter.contains(&message), "{letter}");
+    }
+    let found = scene.rows();
+    let found = found.as_array().expect("rows");
+    let expected = |n: usize| {
+        let kind = if n % 97 == 96 { "2.5".to_owned() } else { (n % 5).to_string() };
+        json!({"id": n, "kind": kind, "v": n as f64 + 0.5, "at": n, "topic": scene.topic})
+    };
+    let expected: Vec<Value> = (0..300).filter(|n| !is_bad(*n)).map(expected).collect();
+    assert_eq!(*found, expected);
+}
+
+#[test]
+fn transformed_rows_and_their_rejects_come_once_though_the_worker_is_killed() {
+    let mut scene = Scene::s3("chainkill", 1, &minio().endpoint);
+    let rows = rows(6000);
+    let keys = format!("{KEYS}errors.tolerance=all\nerror.output.prefix=errors/!{{firehose:error-output-type}}/!{{timestamp:yyyy}}/\n");
+    let mut produced = 0;
+    for round in 0..4 {
+        let mut worker = scene.worker(&format!("w{round}"), &keys);
+        let part = rows.len() * (round + 1) / 4;
+        scene.produce_values(&rows[produced..part]);
+        produced = part;
+        if round < 3 {
+            wait_until("offsets move", PATIENCE, || scene.committed() >= produced as u64 / 2);
+            worker.kill();
+        } else {
+            wait_until("all offsets are committed", PATIENCE, || scene.committed() == rows.len() as u64);
+            stop(&mut worker);
+        }
+    }
+    let bucket = scene.lake.trim_start_matches("s3://").to_owned();
+    let found: Vec<Value> = serde_json::from_str(&python_with(ERRORS, &[&bucket], &minio().environment())).expect("JSON");
+    let mut offsets: Vec<usize> = found.iter().filter_map(|row| row["offset"].as_u64()).map(|n| n as usize).collect();
+    offsets.sort_unstable();
+    assert_eq!(offsets, (0..rows.len()).filter(|n| is_bad(*n)).collect::<Vec<_>>(), "each bad row once");
+    for row in &found {
+        let offset = row["offset"].as_u64().expect("a number") as usize;
+        assert_eq!((&row["raw"], &row["kind"], &row["field"]), (&json!(rows[offset]), &json!("processing-failed"), &json!("no")));
+    }
+    scene.lake = format!("s3://{bucket}/{}", scene.topic);
+    let ids = scene.rows();
+    let ids: Vec<u64> = ids.as_array().expect("rows").iter().filter_map(|row| row["id"].as_u64()).collect();
+    assert_eq!(ids, (0..rows.len()).filter(|n| !is_bad(*n)).map(|n| n as u64).collect::<Vec<_>>(), "each good row once");
+}
+
+#[test]
+fn validate_shows_the_keys_of_transforms_and_what_is_wrong_with_them() {
+    let dir = TempDir::new().expect("temporary folder");
+    let mut worker = empty_worker(&dir);
+    let client = Client::of(&mut worker);
+    let config = json!({
+        "connector.class": "StdoutSinkConnector", "name": "a", "topics": "t", "transforms": "c",
+        "transforms.c.type": "org.apache.kafka.connect.transforms.Cast$Value", "transforms.c.spce": "id:int8",
+        "transforms.c.predicate": "p", "predicates": "p",
+        "predicates.p.type": "org.apache.kafka.connect.transforms.predicates.TopicNameMatches", "predicates.p.pattern": "a.*",
+    });
+    let infos = client.done("PUT", "/connector-plugins/StdoutSinkConnector/config/validate", Some(&config));
+    let configs = infos["configs"].as_array().expect("configs");
+    let of = |name: &str| configs.iter().find(|config| config["value"]["name"] == name).cloned().unwrap_or_default();
+    for (name, group, value) in [
+        ("transforms.c.negate", "Transforms: c", json!("false")),
+        ("transforms.c.predicate", "Transforms: c", json!("p")),
+        ("predicates.p.pattern", "Predicates: p", json!("a.*")),
+    ] {
+        let found = of(name);
+        assert_eq!(
+            (&found["definition"]["name"], &found["definition"]["group"], &found["value"]["value"]),
+            (&json!(name), &json!(group), &value)
+        );
+    }
+    assert!(of("transforms.c.spec")["value"]["errors"][0].as_str().is_some_and(|error| error.contains("is required")), "{infos}");
+    assert!(of("transforms.c.spce")["value"]["errors"][0].as_str().is_some_and(|error| error.contains("did you mean 'spec'?")), "{infos}");
+    assert_eq!(infos["error_count"], 2, "{infos}");
+    let plugins = client.get("/connector-plugins?connectorsOnly=false");
+    let of_type = |kind: &str| plugins.as_array().map_or(0, |all| all.iter().filter(|plugin| plugin["type"] == kind).count());
+    assert_eq!((of_type("transformation"), of_type("predicate")), (10, 3));
+    stop(&mut worker);
+}
