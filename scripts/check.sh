@@ -34,6 +34,38 @@ scripts_parse() {
   for file in scripts/*.sh tests/stack/*.sh .ci/run; do bash -n "$file"; done
 }
 
+# The rules, their unit tests, and the dashboard's queries, as rules of their own. The && are needed: bash has no errexit in a function whose exit
+# code is looked at.
+alerts_hold() {
+  local queries code=0
+  queries=$(mktemp)
+  promtool check config docker/prometheus/prometheus.yml \
+    && promtool test rules docker/prometheus/alerts.test.yml \
+    && python3 - >"$queries" <<'PYTHON' && promtool check rules "$queries" || code=$?
+import json
+
+panels = json.load(open("docker/grafana/dashboard.json"))["panels"]
+queries = [target["expr"] for panel in panels for target in panel["targets"]]
+for variable in ("__rate_interval", "__range"):
+    queries = [query.replace("$" + variable, "5m") for query in queries]
+rules = [{"record": f"dashboard:query{number}", "expr": query} for number, query in enumerate(queries)]
+# JSON is YAML.
+print(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+PYTHON
+  rm -f "$queries"
+  return "$code"
+}
+
+unit_is_valid() {
+  local folder said
+  folder=$(mktemp -d)
+  # It looks for the binary, which is not installed here; and it reads the units that this one needs, which are not ours.
+  sed 's#^ExecStart=/usr/local/bin/lakefeed #ExecStart=/bin/true #' docker/lakefeed.service >"$folder/lakefeed.service"
+  said=$(systemd-analyze verify "$folder/lakefeed.service" 2>&1 | grep -F lakefeed.service || true)
+  rm -rf "$folder"
+  [ -z "$said" ] || { printf '%s\n' "$said"; return 1; }
+}
+
 step formatting cargo fmt --all --check
 step lints cargo clippy --release --workspace --all-targets --locked -- -D warnings
 step documentation env RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --locked --quiet
@@ -41,3 +73,5 @@ step 'no default features' cargo clippy --release --package lakefeed --no-defaul
 step scripts scripts_parse
 optional shellcheck shellcheck --external-sources --source-path=. scripts/*.sh tests/stack/*.sh .ci/run
 optional cargo-deny cargo deny --locked check
+optional promtool alerts_hold
+optional systemd-analyze unit_is_valid

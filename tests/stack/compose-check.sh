@@ -2,6 +2,7 @@
 # Checks compose files without an engine and prints their services as JSON (see compose-check/main.go).
 #
 #   compose-check.sh FILE...
+#   compose-check.sh --yaml FILE     any YAML file as JSON
 # shellcheck source=tests/stack/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
