@@ -62,7 +62,11 @@ fn a_chain_transforms_rows_and_rejects_with_field_and_value() {
 fn transformed_rows_and_their_rejects_come_once_though_the_worker_is_killed() {
     let mut scene = Scene::s3("chainkill", 1, &minio().endpoint);
     let rows = rows(6000);
-    let keys = format!("{KEYS}errors.tolerance=all\nerror.output.prefix=errors/!{{firehose:error-output-type}}/!{{timestamp:yyyy}}/\n");
+    // Members that are gone are missed after 6 s.
+    let keys = format!(
+        "{KEYS}errors.tolerance=all\nerror.output.prefix=errors/!{{firehose:error-output-type}}/!{{timestamp:yyyy}}/\n\
+         consumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\n"
+    );
     let mut produced = 0;
     for round in 0..4 {
         let mut worker = scene.worker(&format!("w{round}"), &keys);

@@ -1,4 +1,5 @@
-//! Rows a second of each decoder, and of a decoder with a chain of three transforms behind it, on one core, for the motor's rows (14 columns): `cargo run --release --workspace --example decode_rate`.
+//! Rows a second of each decoder, and of a decoder with a chain of three transforms behind it, on one core, for the motor's rows (14 columns):
+//! `cargo build --release --workspace --example decode_rate`, then `target/release/examples/decode_rate`.
 //!
 //! Ratios of one run are what counts; the figures hang on the machine.
 
