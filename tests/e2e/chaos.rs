@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use lakefeed_kit::{Fault, Process, Proxy, kafka, minio, python_with, run, wait_until};
 
 use crate::motor::lakefeed;
-use crate::scene::{Dice, PATIENCE, Scene, stop};
+use crate::scene::{Dice, MISSED_SOON, PATIENCE, Scene, stop};
 
 const PARTITIONS: u32 = 3;
 /// Longer than the session of 6 s.
@@ -23,7 +23,7 @@ const CATCH_UP: Duration = Duration::from_secs(120);
 /// the others single requests.
 const WIDE: usize = 25_000;
 const KEYS: &str = "partition.by=e\nflush.size=250\nrotate.age.ms=1000\nparquet.codec=none\nparquet.row.group.bytes=1048576\n\
-                    s3.part.size=5242880\nconsumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\n";
+                    s3.part.size=5242880\n";
 
 /// Every file with what its footer says, against the others: rows, order, overlaps. Prints what is wrong.
 const READ: &str = r#"
@@ -127,7 +127,7 @@ impl Chaos<'_> {
         let free = (0..2).find(|n| !taken.contains(n)).filter(|_| self.dice.below(2) == 0);
         let keys = free.map(|n| format!("consumer.override.group.instance.id=fixed-{n}\n")).unwrap_or_default();
         let proxy = Proxy::start(&minio().endpoint);
-        let process = self.scene.worker_at(&name, &proxy.endpoint, &(KEYS.to_owned() + &keys));
+        let process = self.scene.worker_at(&name, &proxy.endpoint, &(KEYS.to_owned() + MISSED_SOON + &keys));
         self.members.push(Member { name, fixed: free, process, proxy, started: Instant::now(), fault_ends: None, disturbed: false });
     }
 

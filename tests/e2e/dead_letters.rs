@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lakefeed_kit::{minio, python_with, wait_until};
 
-use crate::scene::{PATIENCE, Scene, stop};
+use crate::scene::{MISSED_SOON, PATIENCE, Scene, stop};
 
 /// Twelve kinds of bad rows: the value, where it is refused and what the message must have.
 const KINDS: [(&str, &str, &str); 12] = [
@@ -93,6 +93,10 @@ fn cpu_ticks(pid: u32) -> u64 {
     after.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().expect("a number")).sum()
 }
 
+/// Rows that can't be used become objects.
+pub(crate) const ERROR_OBJECTS: &str =
+    "errors.tolerance=all\nerror.output.prefix=errors/!{firehose:error-output-type}/!{timestamp:yyyy}/\n";
+
 /// Prints for each error object its rows.
 pub(crate) const ERRORS: &str = r#"
 import sys, os, json, base64
@@ -116,23 +120,7 @@ print(json.dumps(rows))
 fn bad_rows_become_error_objects_once_though_the_worker_is_killed() {
     let scene = Scene::s3("errors", 1, &minio().endpoint);
     let rows = strewn(6000, 24);
-    let keys = format!(
-        "{KEYS}consumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\nerrors.tolerance=all\nerror.output.prefix=errors/!{{firehose:error-output-type}}/!{{timestamp:yyyy}}/\nflush.size=50\n"
-    );
-    let mut produced = 0;
-    for round in 0..4 {
-        let mut worker = scene.worker(&format!("w{round}"), &keys);
-        let half = rows.len() * (round + 1) / 4;
-        scene.produce_values(&rows[produced..half]);
-        produced = half;
-        if round < 3 {
-            wait_until("offsets move", PATIENCE, || scene.committed() >= produced as u64 / 2);
-            worker.kill();
-        } else {
-            wait_until("all offsets are committed", PATIENCE, || scene.committed() == rows.len() as u64);
-            stop(&mut worker);
-        }
-    }
+    scene.through_kills(&rows, &format!("{KEYS}{MISSED_SOON}{ERROR_OBJECTS}flush.size=50\n"));
     let bucket = scene.lake.trim_start_matches("s3://");
     let found: Vec<serde_json::Value> = serde_json::from_str(&python_with(ERRORS, &[bucket], &minio().environment())).expect("JSON");
     let mut offsets: Vec<u64> = found.iter().filter_map(|row| row["offset"].as_u64()).collect();

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use crate::motor::lakefeed;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
+/// Members of the group that are gone are missed after 6 s.
+pub(crate) const MISSED_SOON: &str = "consumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\n";
 
 /// Prints how many files a lake has, how many rows, how many ids, and some ids that are there more than once; with `rows` as a second
 /// argument the rows themselves, by id, without nulls.
@@ -92,9 +94,7 @@ impl Scene {
 
     /// Small files in seven lake partitions; members that are gone are missed after 6 s.
     pub(crate) fn small_files(&self) -> String {
-        "partition.by=e\nflush.size=50\nrotate.age.ms=300\nconsumer.override.session.timeout.ms=6000\n\
-         consumer.override.heartbeat.interval.ms=1000\n"
-            .to_owned()
+        format!("partition.by=e\nflush.size=50\nrotate.age.ms=300\n{MISSED_SOON}")
     }
 
     pub(crate) fn worker(&self, name: &str, keys: &str) -> Process {
@@ -206,6 +206,24 @@ impl Scene {
     pub(crate) fn committed(&self) -> u64 {
         let said = kafka().tool("consumer-groups", &["--describe", "--group", &format!("connect-{}", self.topic)]).success();
         said.lines().filter(|line| line.contains(&self.topic)).filter_map(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok()).sum()
+    }
+
+    /// Sends the values in four parts, each to a worker of its own; all but the last are killed when offsets have moved.
+    pub(crate) fn through_kills(&self, values: &[String], keys: &str) {
+        let mut produced = 0;
+        for round in 0..4 {
+            let mut worker = self.worker(&format!("w{round}"), keys);
+            let part = values.len() * (round + 1) / 4;
+            self.produce_values(&values[produced..part]);
+            produced = part;
+            if round < 3 {
+                wait_until("offsets move", PATIENCE, || self.committed() >= produced as u64 / 2);
+                worker.kill();
+            } else {
+                wait_until("all offsets are committed", PATIENCE, || self.committed() == values.len() as u64);
+                stop(&mut worker);
+            }
+        }
     }
 
     pub(crate) fn tolerant(&self) -> String {

@@ -4,9 +4,9 @@ use lakefeed_kit::{kafka, minio, python_with, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::dead_letters::ERRORS;
+use crate::dead_letters::{ERROR_OBJECTS, ERRORS};
 use crate::rest::{Client, empty_worker};
-use crate::scene::{PATIENCE, Scene, stop};
+use crate::scene::{MISSED_SOON, PATIENCE, Scene, stop};
 
 /// The lake partition is a text that a transform has made of a number, and which rows are bad is what a transform says.
 const KEYS: &str = "partition.by=kind\nrotate.idle.ms=300\nflush.size=50\n\
@@ -62,25 +62,7 @@ fn a_chain_transforms_rows_and_rejects_with_field_and_value() {
 fn transformed_rows_and_their_rejects_come_once_though_the_worker_is_killed() {
     let mut scene = Scene::s3("chainkill", 1, &minio().endpoint);
     let rows = rows(6000);
-    // Members that are gone are missed after 6 s.
-    let keys = format!(
-        "{KEYS}errors.tolerance=all\nerror.output.prefix=errors/!{{firehose:error-output-type}}/!{{timestamp:yyyy}}/\n\
-         consumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\n"
-    );
-    let mut produced = 0;
-    for round in 0..4 {
-        let mut worker = scene.worker(&format!("w{round}"), &keys);
-        let part = rows.len() * (round + 1) / 4;
-        scene.produce_values(&rows[produced..part]);
-        produced = part;
-        if round < 3 {
-            wait_until("offsets move", PATIENCE, || scene.committed() >= produced as u64 / 2);
-            worker.kill();
-        } else {
-            wait_until("all offsets are committed", PATIENCE, || scene.committed() == rows.len() as u64);
-            stop(&mut worker);
-        }
-    }
+    scene.through_kills(&rows, &format!("{KEYS}{MISSED_SOON}{ERROR_OBJECTS}"));
     let bucket = scene.lake.trim_start_matches("s3://").to_owned();
     let found: Vec<Value> = serde_json::from_str(&python_with(ERRORS, &[&bucket], &minio().environment())).expect("JSON");
     let mut offsets: Vec<usize> = found.iter().filter_map(|row| row["offset"].as_u64()).map(|n| n as usize).collect();

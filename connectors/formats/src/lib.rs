@@ -25,6 +25,7 @@ mod typed;
 pub use converter::{Converter, Single};
 pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaConflict, Shape};
 pub use json_lines::{Nulls, write_json_lines};
+pub use number::whole;
 pub use schema::{DeclaredType, parse_declared};
 pub use schemas::WriterSchema;
 pub use transforms::{Chain, NamedKey, Transforms};

@@ -212,6 +212,12 @@ fn signed(magnitude: u64, negative: bool) -> Option<i64> {
     if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
+/// The whole number of 64 bits that a double is; minus zero is zero.
+pub fn whole(value: f64) -> Option<i64> {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
+}
+
 /// Integers beyond 2^53 that a double does not hold exactly make an integer column one that can't become double.
 #[inline]
 pub(crate) fn is_exact_in_f64(value: i64) -> bool {

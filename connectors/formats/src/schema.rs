@@ -50,6 +50,23 @@ impl DeclaredType {
     }
 }
 
+/// The SQL name of a type without parts and parameters.
+pub(crate) fn sql_name(kind: &DataType) -> Option<&'static str> {
+    Some(match kind {
+        DataType::Boolean => "BOOLEAN",
+        DataType::Int32 => "INTEGER",
+        DataType::Int64 => "BIGINT",
+        DataType::Float32 => "REAL",
+        DataType::Float64 => "DOUBLE",
+        DataType::Utf8 => "VARCHAR",
+        DataType::Binary => "BLOB",
+        DataType::Date32 => "DATE",
+        DataType::Time32(_) | DataType::Time64(_) => "TIME",
+        DataType::Timestamp(..) => "TIMESTAMP",
+        _ => return None,
+    })
+}
+
 /// Reads a list of columns as SQL writes it: `pm DOUBLE, id BIGINT, "time of day" TIMESTAMP`.
 ///
 /// # Errors

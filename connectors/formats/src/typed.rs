@@ -8,6 +8,7 @@ use crate::data::{Data, List, Map};
 use crate::fault::{Fault, Result};
 use crate::fields::{Fields, Growth};
 use crate::number::{self, Number};
+use crate::schema::sql_name;
 
 /// The most digits of a decimal column.
 pub(crate) const MAX_PRECISION: u8 = 38;
@@ -353,18 +354,9 @@ impl Data {
 /// The SQL name of a type, and how JSON has to write it where that is not plain.
 fn name_of(kind: &DataType) -> &'static str {
     match kind {
-        DataType::Boolean => "BOOLEAN",
-        DataType::Int32 => "INTEGER",
-        DataType::Int64 => "BIGINT",
-        DataType::Float32 => "REAL",
-        DataType::Float64 => "DOUBLE",
-        DataType::Utf8 => "VARCHAR",
-        DataType::Binary => "BLOB",
         DataType::Date32 => "DATE (text such as 2024-12-31)",
-        DataType::Time32(_) | DataType::Time64(_) => "TIME",
         DataType::Timestamp(TimeUnit::Millisecond, _) => "TIMESTAMP (ISO 8601 text, or milliseconds since 1970-01-01 UTC)",
-        DataType::Timestamp(..) => "TIMESTAMP",
         DataType::Decimal128(..) => "DECIMAL of its precision and scale",
-        _ => "another type",
+        other => sql_name(other).unwrap_or("another type"),
     }
 }

@@ -105,6 +105,8 @@ pub struct Consumer {
     /// The queue to look at next, so that no partition starves another.
     next: usize,
     reset_to_latest: bool,
+    /// What librdkafka keeps of one partition ahead of the reader.
+    queue_kbytes: usize,
     settings: ClientSettings,
 }
 
@@ -141,7 +143,16 @@ impl Consumer {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         client.subscribe(&names).map_err(failed)?;
         let reset_to_latest = reset == "latest";
-        Ok(Self { queues: Vec::new(), client: ClientHolder(client), starts: HashMap::new(), next: 0, reset_to_latest, settings })
+        let queue_kbytes = settings.get("queued.max.messages.kbytes").and_then(|n| n.parse().ok()).unwrap_or(2048);
+        Ok(Self {
+            queues: Vec::new(),
+            client: ClientHolder(client),
+            starts: HashMap::new(),
+            next: 0,
+            reset_to_latest,
+            queue_kbytes,
+            settings,
+        })
     }
 
     /// Serves the group: call it often, whether there are rows or not, at least every `max.poll.interval.ms`. Waits at most `timeout` when
@@ -382,8 +393,7 @@ impl Consumer {
     /// About the bytes that librdkafka holds at most ahead of the reader, for the partitions that are ours: its queues, and one and a half times
     /// as much for what it keeps of each message (600 bytes beside a payload of 400).
     pub fn queue_bytes(&self) -> usize {
-        let kbytes: usize = self.settings.get("queued.max.messages.kbytes").and_then(|n| n.parse().ok()).unwrap_or(2048);
-        self.queues.len() * kbytes * 1024 / 2 * 5
+        self.queues.len() * self.queue_kbytes * 1024 / 2 * 5
     }
 
     /// For each partition that is ours the records between the committed offset and the end of the log, where that is known; some seconds old.

@@ -2,26 +2,12 @@
 
 use axum::extract::{Path, Query, State};
 use lakefeed_core::{Key, KeyKind, Plugin};
-use lakefeed_runtime::{Transforms, definition};
+use lakefeed_runtime::{CONVERTERS, Transforms, definition};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Fault};
 use crate::connectors::kind;
 use crate::{App, Shared, VERSION};
-
-/// What is there beside connectors.
-const OTHERS: &[(&str, &str)] = &[
-    ("io.confluent.connect.avro.AvroConverter", "converter"),
-    ("org.apache.kafka.connect.converters.BooleanConverter", "converter"),
-    ("org.apache.kafka.connect.converters.ByteArrayConverter", "converter"),
-    ("org.apache.kafka.connect.converters.DoubleConverter", "converter"),
-    ("org.apache.kafka.connect.converters.FloatConverter", "converter"),
-    ("org.apache.kafka.connect.converters.IntegerConverter", "converter"),
-    ("org.apache.kafka.connect.converters.LongConverter", "converter"),
-    ("org.apache.kafka.connect.converters.ShortConverter", "converter"),
-    ("org.apache.kafka.connect.json.JsonConverter", "converter"),
-    ("org.apache.kafka.connect.storage.StringConverter", "converter"),
-];
 
 pub(crate) async fn list(State(app): Shared, Query(query): Query<Vec<(String, String)>>) -> Answer {
     let all = query.iter().any(|(key, value)| key == "connectorsOnly" && value.eq_ignore_ascii_case("false"));
@@ -31,7 +17,7 @@ pub(crate) async fn list(State(app): Shared, Query(query): Query<Vec<(String, St
         app.worker.plugins().iter().flat_map(|p| std::iter::once(p.class).chain(p.aliases.iter().copied()).map(move |name| (name, p)));
     let mut plugins: Vec<Value> = names.map(|(class, plugin)| shown(class, kind(plugin.kind()))).collect();
     if all {
-        plugins.extend(OTHERS.iter().map(|(class, kind)| shown(class, kind)));
+        plugins.extend(CONVERTERS.iter().map(|class| shown(class, "converter")));
         let (transforms, predicates) = Transforms::classes();
         plugins.extend(transforms.map(|class| shown(&class, "transformation")));
         plugins.extend(predicates.map(|class| shown(&class, "predicate")));

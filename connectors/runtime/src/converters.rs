@@ -63,6 +63,24 @@ pub(crate) const PREFIXES: &[(&str, &str)] = &[
 
 const VALUE: &str = "value.converter";
 
+/// The classes of converters, by the names that users of Kafka Connect write.
+pub const CONVERTERS: [&str; 10] = [
+    "org.apache.kafka.connect.json.JsonConverter",
+    "io.confluent.connect.avro.AvroConverter",
+    "org.apache.kafka.connect.storage.StringConverter",
+    "org.apache.kafka.connect.converters.ByteArrayConverter",
+    "org.apache.kafka.connect.converters.IntegerConverter",
+    "org.apache.kafka.connect.converters.LongConverter",
+    "org.apache.kafka.connect.converters.ShortConverter",
+    "org.apache.kafka.connect.converters.DoubleConverter",
+    "org.apache.kafka.connect.converters.FloatConverter",
+    "org.apache.kafka.connect.converters.BooleanConverter",
+];
+
+fn simple(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or_default()
+}
+
 /// How the values of a connector are read.
 #[derive(Debug, Clone)]
 pub(crate) struct ValueConverter {
@@ -73,21 +91,9 @@ pub(crate) struct ValueConverter {
 
 /// What a file says of the value converter; `None`: nothing.
 pub(crate) fn value_converter(config: &Config) -> Result<Option<ValueConverter>, ConfigError> {
-    const CLASSES: [&str; 10] = [
-        "JsonConverter",
-        "AvroConverter",
-        "StringConverter",
-        "ByteArrayConverter",
-        "IntegerConverter",
-        "LongConverter",
-        "ShortConverter",
-        "DoubleConverter",
-        "FloatConverter",
-        "BooleanConverter",
-    ];
     let Some(class) = config.get(VALUE) else { return Ok(None) };
     let single = |single| Ok((Converter::Single(single), None));
-    let found: Result<_, ConfigError> = match class.rsplit('.').next().unwrap_or_default() {
+    let found: Result<_, ConfigError> = match simple(class) {
         "JsonConverter" => Ok((json(config), None)),
         "AvroConverter" => {
             let prefix = "value.converter.";
@@ -116,8 +122,9 @@ pub(crate) fn value_converter(config: &Config) -> Result<Option<ValueConverter>,
         "FloatConverter" => single(Single::Float),
         "BooleanConverter" => single(Single::Boolean),
         other => {
-            let hint = nearest(other, CLASSES.into_iter()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            Err(ConfigError::value(VALUE, class, format!("no such converter; there are {}{hint}", CLASSES.join(", "))))
+            let names = || CONVERTERS.iter().map(|class| simple(class));
+            let hint = nearest(other, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            Err(ConfigError::value(VALUE, class, format!("no such converter; there are {}{hint}", names().collect::<Vec<_>>().join(", "))))
         }
     };
     found.map(|(converter, registry)| Some(ValueConverter { converter, registry }))

@@ -134,6 +134,7 @@ impl Worker {
 
     fn configure(&self, file: &ConnectorFile, or_change: bool) -> Result<(bool, ConnectorInfo), Refusal> {
         let connector = check(file, self.plugins()).map_err(Refusal::Invalid)?;
+        self.config().check_converter(&connector)?;
         let mut herd = self.open_herd()?;
         let name = connector.name.clone();
         let known = herd.connectors.contains_key(&name);

@@ -29,6 +29,7 @@ mod worker_config;
 
 pub use connector::{Connector, check, definition};
 pub use connector_offsets::ConnectorOffset;
+pub use converters::CONVERTERS;
 pub use files::{ConnectorFile, TargetState, Variables, read_connector, read_worker};
 pub use herder::{ConnectorInfo, ConnectorStatus, Refusal, Restart, TaskStatus};
 pub use lakefeed_formats::{NamedKey, Transforms};

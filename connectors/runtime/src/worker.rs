@@ -61,7 +61,7 @@ impl Worker {
     /// `Config`: a file is wrong. `Retry`: the brokers or a store can't be reached. Nothing runs then.
     pub fn start(config: &WorkerConfig, files: &[ConnectorFile], plugins: &[Plugin]) -> Result<Self> {
         let connectors = checked(files, plugins)?;
-        connectors.iter().try_for_each(|connector| config.value_converter(&connector.config).map(|_| ()))?;
+        connectors.iter().try_for_each(|connector| config.check_converter(connector))?;
         let cluster_id = probe(&config.admin(), PROBE_TIMEOUT)?;
         let shared = Arc::new(Shared::open(config)?);
         let mut made = Vec::new();
@@ -257,9 +257,6 @@ impl Made {
     /// Makes the plugin's part of a task, which reaches out for what it needs.
     fn new(shared: &Shared, env: &TaskEnv) -> Result<Self> {
         let (config, context) = (&env.connector.config, &env.context);
-        if !matches!(env.connector.plugin.make, Make::Sink(_)) {
-            shared.config.plain_json(config, &env.connector.name)?;
-        }
         Ok(match env.connector.plugin.make {
             Make::Source(make) => Self::Source(make(config, context)?),
             Make::Processor(make) => {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, Result};
+use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, PluginKind, Result};
 use lakefeed_kafka::ClientSettings;
 
+use crate::connector::Connector;
 use crate::converters::{self, ValueConverter};
 
 /// Where REST calls are answered unless told otherwise: on this machine only.
@@ -201,13 +202,16 @@ impl WorkerConfig {
         converters::resolve(connector, &self.config).map_err(|error| Error::config(format!("the worker's converter: {error}")))
     }
 
-    /// Whether a source or processor can do with what the worker's file says of converters.
+    /// Whether a connector can do with what the worker's file says of converters.
     ///
     /// # Errors
     /// `Config`: it can't.
-    pub(crate) fn plain_json(&self, connector: &Config, name: &str) -> Result<()> {
-        converters::plain_json(connector, &self.config, name)
-            .map_err(|error| Error::config(format!("{name}: the worker's converter: {error}")))
+    pub(crate) fn check_converter(&self, connector: &Connector) -> Result<()> {
+        if connector.plugin.kind() == PluginKind::Sink {
+            return self.value_converter(&connector.config).map(|_| ());
+        }
+        converters::plain_json(&connector.config, &self.config, &connector.name)
+            .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
     }
 
     /// The settings of an admin client.

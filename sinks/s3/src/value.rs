@@ -7,6 +7,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{DataType, TimeUnit};
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta};
+use lakefeed_formats::whole;
 
 /// What `partition.by` makes of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +94,6 @@ impl Value<'_> {
             Self::Other(_) => None,
         }
     }
-}
-
-/// The whole number that a double is; minus zero is zero.
-pub(crate) fn whole(value: f64) -> Option<i64> {
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
 }
 
 /// The value of a row; `None` is null. Not for whole numbers and text, which are the callers' fast ways.

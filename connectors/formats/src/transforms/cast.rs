@@ -6,10 +6,11 @@
 use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, StringArray};
 use lakefeed_core::{Config, ConfigError, nearest};
 
-use super::cell::{Cell, collect, whole};
+use super::cell::{Cell, collect};
 use super::config::Made;
 use super::rows::{Gone, Rows, column};
 use super::{Done, Transform, VALUE};
+use crate::number::whole;
 
 /// See the module.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta};
 
 use super::types::type_name;
+use crate::number::whole;
 
 /// A value. Numbers of 32 bits come as those of 64 that they become when their column is widened: what is made of a value must not hang on
 /// the type that its column has got so far.
@@ -174,12 +175,6 @@ fn float_text(value: f64) -> String {
         Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
         _ => text,
     }
-}
-
-/// The whole number of 64 bits that a double is.
-pub(super) fn whole(value: f64) -> Option<i64> {
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
 }
 
 fn decimal_text(digits: i128, scale: i8) -> String {

@@ -9,11 +9,12 @@ use arrow_schema::{DataType, TimeUnit};
 use chrono::DateTime;
 use lakefeed_core::{Config, ConfigError};
 
-use super::cell::{Cell, collect, whole};
+use super::cell::{Cell, collect};
 use super::config::Made;
 use super::date_format::DateFormat;
 use super::rows::{Gone, Rows, column};
 use super::{Done, Transform, VALUE};
+use crate::number::whole;
 use crate::schema::UTC;
 
 const DAY_MS: i64 = 86_400_000;

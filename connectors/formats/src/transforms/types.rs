@@ -6,13 +6,14 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, ListArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
-use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::interleave::interleave;
 use lakefeed_core::Result;
 
 use super::cell::{has_value, texts};
 use super::rows::{Columns, Gone, Losses, Rows, failed, other_type};
 use crate::number::is_exact_in_f64;
+use crate::schema::sql_name;
 
 /// The type that holds the values of both: the wider number, the fields of both structs, text for any other two without parts. What only the
 /// decoder changes is as the later, `b`, has it: digits of decimals, values of maps, and a struct or list that has become text with all its
@@ -102,20 +103,10 @@ fn fit_list(array: &ListArray, item: &FieldRef) -> Result<(ArrayRef, Vec<usize>)
 /// The name of a type for messages, as SQL has it.
 pub(super) fn type_name(kind: &DataType) -> String {
     match kind {
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Int32 => "INTEGER".into(),
-        DataType::Int64 => "BIGINT".into(),
-        DataType::Float32 => "REAL".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Utf8 => "VARCHAR".into(),
-        DataType::Binary => "BLOB".into(),
-        DataType::Date32 => "DATE".into(),
-        DataType::Time32(TimeUnit::Millisecond) | DataType::Time64(_) => "TIME".into(),
-        DataType::Timestamp(..) => "TIMESTAMP".into(),
         DataType::Struct(_) => "STRUCT".into(),
         DataType::List(_) => "LIST".into(),
         DataType::Map(..) => "MAP".into(),
-        other => other.to_string(),
+        other => sql_name(other).map_or_else(|| other.to_string(), str::to_owned),
     }
 }
 
