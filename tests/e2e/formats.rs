@@ -6,7 +6,7 @@ use std::path::Path;
 use lakefeed_kit::{minio, wait_until};
 use serde_json::{Value, json};
 
-use crate::scene::{PATIENCE, Scene, stop};
+use crate::scene::{PATIENCE, Scene, console_produce, stop};
 use crate::sink::produce;
 
 /// The keys of each format, and the end of its files' names.
@@ -218,7 +218,7 @@ fn headers_become_a_column() {
     for (name, keys, _) in [FORMATS[0], FORMATS[1]] {
         let scene = Scene::local(name, 1);
         let values = ["trace:a1,part:7\t{\"id\":0}", "none:\t{\"id\":1}"].map(str::to_owned);
-        scene.produce_as(&values, &["parse.headers=true"]);
+        console_produce(&scene.topic, &values, &["parse.headers=true"]);
         let mut worker = scene.worker("worker", &(scene.tolerant() + keys + "metadata.columns=_headers\nrotate.idle.ms=300\n"));
         scene.wait_for_rows(&mut worker, "the rows", 2);
         stop(&mut worker);

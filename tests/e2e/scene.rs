@@ -147,18 +147,7 @@ impl Scene {
 
     /// Values as they are, by the console producer.
     pub(crate) fn produce_values(&self, values: &[String]) {
-        self.produce_as(values, &[]);
-    }
-
-    /// Lines that the console producer takes apart as its properties say.
-    pub(crate) fn produce_as(&self, values: &[String], properties: &[&str]) {
-        let file = self.dir.path().join("values.txt");
-        fs::write(&file, values.join("\n") + "\n").expect("written");
-        let mut command = Command::new("bash");
-        command.args(["-c", "exec \"$0\" console-producer \"${@:2}\" < \"$1\""]).arg(stack().join("kafka-tool.sh")).arg(file);
-        command.args(["--bootstrap-server", &kafka().bootstrap, "--topic", &self.topic]);
-        command.args(properties.iter().flat_map(|property| ["--reader-property", property]));
-        run(&mut command, PATIENCE).success();
+        console_produce(&self.topic, values, &[]);
     }
 
     pub(crate) fn sql(&self, query: &str) -> Output {
@@ -229,6 +218,18 @@ impl Scene {
     pub(crate) fn tolerant(&self) -> String {
         format!("errors.tolerance=all\nerrors.deadletterqueue.topic.name={}.dead\n", self.topic)
     }
+}
+
+/// Lines that the console producer takes apart as its properties say.
+pub(crate) fn console_produce(topic: &str, lines: &[String], properties: &[&str]) {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let file = dir.path().join("lines.txt");
+    fs::write(&file, lines.join("\n") + "\n").expect("written");
+    let mut command = Command::new("bash");
+    command.args(["-c", "exec \"$0\" console-producer \"${@:2}\" < \"$1\""]).arg(stack().join("kafka-tool.sh")).arg(file);
+    command.args(["--bootstrap-server", &kafka().bootstrap, "--topic", topic]);
+    command.args(properties.iter().flat_map(|property| ["--reader-property", property]));
+    run(&mut command, PATIENCE).success();
 }
 
 pub(crate) fn stack() -> PathBuf {

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use lakefeed_kit::{Process, kafka, minio, run, unique, wait_until};
 
 use crate::motor::lakefeed;
+use crate::scene::console_produce;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -26,25 +26,7 @@ pub(crate) fn connect(dir: &Path, connector: &str) -> Process {
 
 /// Sends lines `key|value` by the console producer; an empty value text `NULL` is a tombstone.
 pub(crate) fn produce(topic: &str, lines: &[String]) {
-    let dir = tempfile::tempdir().expect("temporary folder");
-    let csv = dir.path().join("lines.txt");
-    fs::write(&csv, lines.join("\n") + "\n").expect("written");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stack/kafka-tool.sh");
-    let arguments = [
-        "--bootstrap-server",
-        &kafka().bootstrap,
-        "--topic",
-        topic,
-        "--reader-property",
-        "parse.key=true",
-        "--reader-property",
-        "key.separator=|",
-        "--reader-property",
-        "null.marker=NULL",
-    ];
-    let mut command = Command::new("bash");
-    command.arg("-c").arg("exec \"$0\" \"${@:2}\" < \"$1\"").arg(script).arg(&csv).arg("console-producer").args(arguments);
-    run(&mut command, PATIENCE).success();
+    console_produce(topic, lines, &["parse.key=true", "key.separator=|", "null.marker=NULL"]);
 }
 
 fn files(root: &Path) -> Vec<String> {

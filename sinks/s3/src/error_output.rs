@@ -112,12 +112,12 @@ impl Row {
 
 impl RejectStore for ErrorOutput {
     fn add(&mut self, letter: &DeadLetter<'_>) {
-        let kind = error_type(letter.stage);
+        let (kind, code) = firehose_error(letter.stage);
         let chain = self.chains.entry((letter.partition.clone(), kind)).or_default();
         if chain.through.is_some_and(|through| letter.offset <= through) {
             return;
         }
-        let row = Row { timestamp_ms: letter.timestamp_ms, line: line(letter, self.clock.now_ms()) };
+        let row = Row { timestamp_ms: letter.timestamp_ms, line: line(letter, code, self.clock.now_ms()) };
         self.bytes += row.bytes();
         if let Some(before) = chain.waiting.insert(letter.offset, row) {
             self.bytes -= before.bytes();
@@ -155,22 +155,17 @@ async fn last_line(store: &Store, key: &str) -> Result<Option<i64>> {
     Ok(serde_json::from_slice::<Value>(line).ok().and_then(|row| row["offset"].as_i64()))
 }
 
-/// Firehose's word for a stage: which of its steps would have failed.
-fn error_type(stage: Stage) -> &'static str {
+/// Firehose's words for a stage, which of its steps would have failed: the type of the error output, and the code.
+fn firehose_error(stage: Stage) -> (&'static str, &'static str) {
     match stage {
-        Stage::Transformation => "processing-failed",
-        Stage::TaskPut => "metadata-extraction-failed",
-        _ => "format-conversion-failed",
+        Stage::Transformation => ("processing-failed", "Lambda.ProcessingFailedStatus"),
+        Stage::TaskPut => ("metadata-extraction-failed", "DynamicPartitioning.MetadataExtractionFailed"),
+        _ => ("format-conversion-failed", "DataFormatConversion.MalformedData"),
     }
 }
 
 /// Firehose's record of a row that failed, and where it comes from.
-fn line(letter: &DeadLetter<'_>, now_ms: i64) -> String {
-    let code = match letter.stage {
-        Stage::Transformation => "Lambda.ProcessingFailedStatus",
-        Stage::TaskPut => "DynamicPartitioning.MetadataExtractionFailed",
-        _ => "DataFormatConversion.MalformedData",
-    };
+fn line(letter: &DeadLetter<'_>, code: &str, now_ms: i64) -> String {
     let base64 = |bytes: Option<&[u8]>| bytes.map(|bytes| BASE64_STANDARD.encode(bytes));
     let row = json!({
         "attemptsMade": 1,
