@@ -89,9 +89,11 @@ impl PartitionQueue {
 
     /// Copies the messages into columns and gives each back to librdkafka.
     fn copy_out(&mut self) -> (Records, Option<Signal>) {
-        let count = self.messages.len();
         let topic = Arc::clone(&self.partition.topic);
-        let mut records = RecordsBuilder::with_capacity(topic, self.partition.partition, count, count * self.mean_bytes);
+        // SAFETY: the messages are librdkafka's, and none of them is destroyed before the loop below.
+        #[allow(unsafe_code)]
+        let value_bytes = self.messages.iter().map(|message| unsafe { (**message).len }).sum();
+        let mut records = RecordsBuilder::with_capacity(topic, self.partition.partition, self.messages.len(), value_bytes);
         let mut signal = None;
         for message in self.messages.drain(..) {
             // SAFETY: librdkafka handed the pointer over in `read` and it is destroyed exactly once, after its last use; payload and key

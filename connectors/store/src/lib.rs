@@ -319,6 +319,19 @@ impl Store {
         dispatch!(self, store => store.list(prefix, start_after))
     }
 
+    /// The keys that begin with `prefix`, in the order of their bytes, if one request lists them all (S3: 1,000); `None` if there are more, or if
+    /// the store is a directory, where looking into a folder costs less than walking through all of them.
+    ///
+    /// # Errors
+    /// As the crate says.
+    pub async fn list_if_few(&self, prefix: &str) -> Result<Option<Vec<String>>> {
+        key::check_prefix(prefix)?;
+        match &*self.kind {
+            Kind::Local(_) => Ok(None),
+            Kind::S3(store) => Box::pin(store.list_if_few(prefix)).await,
+        }
+    }
+
     /// Looks an object up; `None` if there is none.
     ///
     /// # Errors

@@ -284,3 +284,18 @@ async fn a_store_that_overwrites_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("the credentials need the right s3:PutObject on bucket 'b'"), "{error}");
 }
+
+#[tokio::test]
+async fn a_listing_of_one_page_is_whole_and_a_longer_one_is_not_followed() {
+    let page = |truncated: bool| {
+        let keys = ["p/t/b", "p/t/a"].map(|key| format!("<Contents><Key>{key}</Key><Size>1</Size></Contents>")).concat();
+        let body = format!("<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{keys}</ListBucketResult>");
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let whole = Scripted::start(&[&page(false)]);
+    // Directory buckets of S3 list in another order.
+    assert_eq!(whole.store().list_if_few("t/").await.expect("listed"), Some(vec!["t/a".to_owned(), "t/b".to_owned()]));
+    let more = Scripted::start(&[&page(true)]);
+    assert_eq!(more.store().list_if_few("t/").await.expect("listed"), None);
+    assert_eq!(more.requests.lock().expect("no panic").len(), 1);
+}

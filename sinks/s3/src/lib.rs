@@ -5,6 +5,7 @@
 //! reason to close a file; `tests/simulation.rs` runs it through faults.
 
 mod config;
+mod encoding;
 mod error_output;
 mod file;
 mod format;

@@ -13,6 +13,7 @@ use lakefeed_store::Store;
 use tokio::sync::mpsc;
 
 use crate::config::Settings;
+use crate::encoding::Encoders;
 use crate::error_output::ErrorOutput;
 use crate::metadata;
 use crate::metrics::{Cause, SinkMetrics};
@@ -79,12 +80,14 @@ impl S3Sink {
         let sweeper = Sweeper::new(settings.abort_age_ms);
         let error_output =
             settings.error_prefix.clone().map(|p| ErrorOutput::new(p, &settings.layout, store.clone(), Arc::clone(&context.clock)));
+        let beside = Beside::new(requests);
         let shared = Shared {
+            encoders: Encoders::new(settings.format.clone(), beside.clone()),
             settings: Arc::new(settings),
             store,
             incarnation: context.incarnation.clone(),
             reports: sender,
-            beside: Beside::new(requests),
+            beside,
             metrics: Arc::new(SinkMetrics::new(&context.metrics)),
             epochs: Arc::default(),
         };

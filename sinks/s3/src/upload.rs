@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lakefeed_core::{Error, Result};
+use lakefeed_core::{Error, Result, TopicPartition};
 use lakefeed_layout::KeyLayout;
 use lakefeed_store::{Part, Put, Store, Upload, upload_is_gone};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
 
+use crate::encoding::Rest;
 use crate::ledger::{LakePartition, Span};
 use crate::requests::Requests;
 
@@ -151,7 +152,7 @@ impl Address {
 
 enum Command {
     Part(Bytes),
-    Finish { rest: Bytes, label: Label },
+    Finish { rest: Rest, label: Label },
 }
 
 /// A file on its way into the store. Dropped before [`Uploading::finish`] it is given up and cleaned away.
@@ -176,14 +177,10 @@ impl Uploading {
 
     /// Hands over a part; gives it back while another one waits.
     pub(crate) fn part(&self, bytes: Bytes) -> std::result::Result<(), Bytes> {
-        let len = bytes.len();
-        self.in_flight.fetch_add(len, Ordering::AcqRel);
-        self.commands.try_send(Command::Part(bytes)).map_err(|error| {
-            self.in_flight.fetch_sub(len, Ordering::AcqRel);
-            match error.into_inner() {
-                Command::Part(bytes) | Command::Finish { rest: bytes, .. } => bytes,
-            }
-        })
+        let Ok(permit) = self.commands.try_reserve() else { return Err(bytes) };
+        self.in_flight.fetch_add(bytes.len(), Ordering::AcqRel);
+        permit.send(Command::Part(bytes));
+        Ok(())
     }
 
     /// Whether a part would be taken now.
@@ -191,16 +188,11 @@ impl Uploading {
         self.commands.capacity() > 0
     }
 
-    /// Hands over the rest and publishes the file; gives the rest back while a part waits.
-    pub(crate) fn finish(&self, rest: Bytes, label: Label) -> std::result::Result<(), Bytes> {
-        let len = rest.len();
-        self.in_flight.fetch_add(len, Ordering::AcqRel);
-        self.commands.try_send(Command::Finish { rest, label }).map_err(|error| {
-            self.in_flight.fetch_sub(len, Ordering::AcqRel);
-            match error.into_inner() {
-                Command::Part(bytes) | Command::Finish { rest: bytes, .. } => bytes,
-            }
-        })
+    /// Hands over the rest, which may still be being encoded, and publishes the file; gives the rest back while a part waits.
+    pub(crate) fn finish(&self, rest: Rest, label: Label) -> std::result::Result<(), Rest> {
+        let Ok(permit) = self.commands.try_reserve() else { return Err(rest) };
+        permit.send(Command::Finish { rest, label });
+        Ok(())
     }
 
     /// Bytes that were handed over and are not in the store yet.
@@ -245,12 +237,7 @@ impl Transfer {
                         Err(error) => break Some(self.failure(error)),
                     }
                 }
-                Some(Command::Finish { rest, label }) => {
-                    let len = rest.len();
-                    let outcome = self.publish(&mut multipart, rest, &label, &commands).await;
-                    self.in_flight.fetch_sub(len, Ordering::AcqRel);
-                    break outcome;
-                }
+                Some(Command::Finish { rest, label }) => break self.finish(&mut multipart, rest, &label, &commands).await,
             }
         };
         if !matches!(outcome, Some(Outcome::Published)) {
@@ -278,6 +265,21 @@ impl Transfer {
         let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
         let sent = self.again(owner, || self.store.upload_part(upload, number, vec![bytes.clone()])).await?;
         Ok(sent.map(|part| parts.push(part)))
+    }
+
+    /// Waits for the rest, and publishes the file.
+    async fn finish(
+        &self, multipart: &mut Option<Multipart>, rest: Rest, label: &Label, owner: &mpsc::Receiver<Command>,
+    ) -> Option<Outcome> {
+        let rest = match rest.bytes().await {
+            Ok(rest) => rest,
+            Err(error) => return Some(Outcome::Failed(error)),
+        };
+        let len = rest.len();
+        self.in_flight.fetch_add(len, Ordering::AcqRel);
+        let outcome = self.publish(multipart, rest, label, owner).await;
+        self.in_flight.fetch_sub(len, Ordering::AcqRel);
+        outcome
     }
 
     /// Makes the file visible, unless the name is taken; `None` when the owner has let go.
@@ -337,11 +339,52 @@ impl Transfer {
     }
 }
 
+/// The files of a topic when the first question about them was asked, if they are few: it answers for lake partitions that have none, so that
+/// a young lake with thousands of them is not asked for each.
+///
+/// Memory: the keys of one answer of the store, 1,000 at most, of the files of one Kafka partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Inventory {
+    /// What the keys of the topic begin with; `None`: that is not known.
+    folder: Option<String>,
+    /// What stands before the first offset in the names of the Kafka partition's files.
+    stem: String,
+    keys: Arc<OnceCell<Option<Vec<String>>>>,
+}
+
+impl Inventory {
+    pub(crate) fn new(layout: &KeyLayout, partition: &TopicPartition) -> Self {
+        let folder = layout.folder(&partition.topic, "");
+        let nothing = KeyLayout { topics_dir: String::new(), whole_prefix: true, ..layout.clone() };
+        Self {
+            folder: (!layout.whole_prefix).then_some(folder),
+            stem: nothing.prefix(&partition.topic, "", partition.partition),
+            keys: Arc::default(),
+        }
+    }
+
+    /// Whether there was no file with this prefix.
+    async fn lacks(&self, store: &Store, prefix: &str) -> Result<bool> {
+        let Some(folder) = &self.folder else { return Ok(false) };
+        let list = async {
+            let mut keys = store.list_if_few(folder).await?;
+            if let Some(keys) = &mut keys {
+                keys.retain(|key| key.contains(&self.stem));
+            }
+            Ok(keys)
+        };
+        let Some(keys) = self.keys.get_or_try_init(|| list).await? else { return Ok(false) };
+        let at = keys.partition_point(|key| key.as_str() < prefix);
+        Ok(keys.get(at).is_none_or(|key| !key.starts_with(prefix)))
+    }
+}
+
 /// Asks the store how far a lake partition is covered by files of a Kafka partition (rule 6).
-pub(crate) fn look_up(beside: &Beside, store: Store, prefix: String, address: Address) {
+pub(crate) fn look_up(beside: &Beside, store: Store, inventory: Inventory, prefix: String, address: Address) {
     let requests = beside.requests.clone();
     let ask = async move {
-        let asked = requests.again(|| store.url(&prefix), || true, &address.reports, || newest(&store, &prefix)).await;
+        let ask = || async { if inventory.lacks(&store, &prefix).await? { Ok(None) } else { newest(&store, &prefix).await } };
+        let asked = requests.again(|| store.url(&prefix), || true, &address.reports, ask).await;
         let outcome = match asked {
             Ok(None) => return,
             Ok(Some(newest)) => Outcome::Covered(newest),
@@ -409,9 +452,34 @@ fn footer_length(tail: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use arrow_schema::Schema;
     use lakefeed_store::StoreConfig;
+    use parquet::basic::Compression;
 
     use super::*;
+    use crate::file::OpenFile;
+    use crate::format::{encoders, parquet_of};
+
+    #[tokio::test]
+    async fn an_inventory_answers_for_lake_partitions_without_files_only() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&StoreConfig::local(dir.path())).expect("open");
+        let (layout, partition) = (KeyLayout::default(), TopicPartition::new("t", 1));
+        let keys = ["k=1/t+1+0000000005", "k=10/t+11+0000000000", "k=2/t+1+0000000000"].map(|key| format!("topics/t/{key}.parquet"));
+        let mut inventory = Inventory::new(&layout, &partition);
+        inventory.keys = Arc::new(OnceCell::new_with(Some(Some(keys.to_vec()))));
+        let mut lacks = Vec::new();
+        for lake in ["k=1", "k=10", "k=2", "k=3", "k=0"] {
+            lacks.push(inventory.lacks(&store, &layout.prefix("t", lake, 1)).await.expect("known"));
+        }
+        assert_eq!(lacks, [false, true, false, true, true]);
+        assert_eq!(inventory.stem, "t+1+");
+        // A directory gives no inventory, and without a folder of its own a topic has none.
+        let unknown = Inventory::new(&layout, &partition);
+        assert!(!unknown.lacks(&store, "topics/t/k=3/t+1+").await.expect("asked"));
+        let whole = Inventory::new(&KeyLayout { whole_prefix: true, ..layout }, &partition);
+        assert_eq!(whole.folder, None);
+    }
 
     /// As when a living upload is taken for one that a crash has left.
     #[tokio::test]
@@ -430,7 +498,8 @@ mod tests {
             store.abort_upload(&found.key, &found.id).await.expect("abort");
         }
         let label = Label { span: Span { first: 5, last: 6, count: 2 }, writer: "w".into(), last_timestamp_ms: None };
-        upload.finish(Bytes::from_static(b"rest"), label).expect("taken");
+        let file = OpenFile::new(Arc::new(Schema::empty()), 0, 0);
+        upload.finish(file.finish(&encoders(parquet_of(Compression::SNAPPY)), Vec::new(), |_| {}), label).expect("taken");
         let report = receiver.recv().await.expect("a report");
         assert!(matches!(report.outcome, Outcome::Conflict(_)), "{report:?}");
         assert_eq!(store.list("").await.expect("list"), []);

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use lakefeed_core::{Error, Result, TopicPartition};
 use lakefeed_store::Store;
 use tokio::sync::mpsc;
 
 use crate::config::{CloseRules, Settings};
+use crate::encoding::{Encoders, Held, Rest};
 use crate::file::OpenFile;
 use crate::ledger::{LakePartition, Ledger};
 use crate::metrics::{Cause, SinkMetrics};
 use crate::rows::{Part, Rows};
-use crate::upload::{Address, Beside, Label, Newest, Outcome, Report, Uploading, look_up};
+use crate::upload::{Address, Beside, Inventory, Label, Newest, Outcome, Report, Uploading, look_up};
 
 /// What a lake partition with work costs beside its rows and bytes: the builders of its columns, its entries, its upload.
 const FILE_BYTES: usize = 4096;
@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) incarnation: String,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) beside: Beside,
+    pub(crate) encoders: Encoders,
     pub(crate) metrics: Arc<SinkMetrics>,
     /// The last epoch that was given out; none is given twice.
     pub(crate) epochs: Arc<AtomicU64>,
@@ -44,10 +45,11 @@ impl Shared {
 /// A file that takes no more rows.
 #[derive(Debug)]
 struct ClosedFile {
-    rest: Bytes,
+    /// Until it is handed over to the upload.
+    rest: Option<Rest>,
+    held: Held,
     label: Label,
     upload: Option<Uploading>,
-    handed_over: bool,
     opened_ms: i64,
 }
 
@@ -63,7 +65,7 @@ struct LakeFiles {
 
 impl LakeFiles {
     fn closed_bytes(&self) -> usize {
-        self.closed.iter().map(|f| f.rest.len() + f.upload.as_ref().map_or(0, Uploading::held_bytes)).sum()
+        self.closed.iter().map(|f| f.held.bytes() + f.upload.as_ref().map_or(0, Uploading::held_bytes)).sum()
     }
 
     fn held_bytes(&self) -> usize {
@@ -88,6 +90,8 @@ pub(crate) struct PartitionWriter {
     /// Grows with each restart: reports of an earlier epoch are ignored.
     epoch: u64,
     ledger: Ledger,
+    /// Of this epoch.
+    inventory: Inventory,
     lakes: HashMap<LakePartition, LakeFiles>,
     shared: Shared,
     /// Records that were in the lake already.
@@ -102,6 +106,7 @@ impl PartitionWriter {
     pub(crate) fn new(partition: TopicPartition, position: i64, index: usize, shared: Shared) -> Self {
         let epoch = shared.next_epoch();
         Self {
+            inventory: Inventory::new(&shared.settings.layout, &partition),
             partition,
             index,
             epoch,
@@ -146,7 +151,7 @@ impl PartitionWriter {
         for lake in self.ledger.lookups() {
             let layout = &self.shared.settings.layout;
             let prefix = layout.prefix(&self.partition.topic, &lake, self.partition.partition);
-            look_up(&self.shared.beside, self.shared.store.clone(), prefix, self.address(&lake));
+            look_up(&self.shared.beside, self.shared.store.clone(), self.inventory.clone(), prefix, self.address(&lake));
         }
         Ok(())
     }
@@ -239,7 +244,7 @@ impl PartitionWriter {
         let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
         let Some(file) = files.open.as_mut() else { return Ok(()) };
         if file.waiting_bytes() >= settings.row_group_bytes {
-            file.encode(&settings.format)?;
+            file.encode(&self.shared.encoders);
         }
         if settings.close.rows.is_some_and(|max| file.rows >= max) {
             return self.close(lake, Cause::Rows);
@@ -276,10 +281,10 @@ impl PartitionWriter {
         let mut pairs = label.pairs();
         pairs.push(("lakefeed-topic", self.partition.topic.to_string()));
         pairs.push(("lakefeed-partition", self.partition.partition.to_string()));
-        let (sent, opened_ms) = (file.sent_bytes(), file.opened_ms);
-        let rest = file.finish(&self.shared.settings.format, &pairs)?;
-        self.shared.metrics.closed(cause, sent + rest.len() as u64);
-        files.closed.push_back(ClosedFile { rest, label, upload: files.upload.take(), handed_over: false, opened_ms });
+        let (held, opened_ms) = (file.held(), file.opened_ms);
+        let metrics = Arc::clone(&self.shared.metrics);
+        let rest = file.finish(&self.shared.encoders, pairs, move |bytes| metrics.closed(cause, bytes));
+        files.closed.push_back(ClosedFile { rest: Some(rest), held, label, upload: files.upload.take(), opened_ms });
         self.publish(lake)
     }
 
@@ -288,18 +293,13 @@ impl PartitionWriter {
         let address = self.address(lake);
         let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
         let Some(file) = files.closed.front_mut() else { return Ok(()) };
-        if file.handed_over {
-            return Ok(());
-        }
+        let Some(rest) = file.rest.take() else { return Ok(()) };
         // Under way already when its upload was busy with a part the last time.
         self.ledger.publish(lake);
         let shared = &self.shared;
         let key = || key(shared, &self.partition, lake, file.label.span.first);
         let upload = file.upload.get_or_insert_with(|| Uploading::start(&shared.beside, shared.store.clone(), key(), address));
-        match upload.finish(std::mem::take(&mut file.rest), file.label.clone()) {
-            Ok(()) => file.handed_over = true,
-            Err(rest) => file.rest = rest,
-        }
+        file.rest = upload.finish(rest, file.label.clone()).err();
         Ok(())
     }
 
@@ -331,6 +331,7 @@ impl PartitionWriter {
         self.expected.clear();
         self.passed.clear();
         self.epoch = self.shared.next_epoch();
+        self.inventory = Inventory::new(&self.shared.settings.layout, &self.partition);
         self.ledger.restart()
     }
 

@@ -3,7 +3,7 @@
 //!
 //! A second test breaks the writer on purpose, one rule at a time: the simulation is worth something only if it notices.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use lakefeed_s3::ledger::{LakePartition, Ledger, Span};
@@ -50,6 +50,8 @@ enum Break {
     CommitPastAside,
     /// 6: it does not ask the store what is there.
     NoLookup,
+    /// 6: after a conflict it goes on with the inventory that it had.
+    OldInventory,
     /// 6: it takes the offset after the newest file's last one for covered, too.
     LookupOneTooFar,
     /// 7: it takes every object that is there for its own.
@@ -101,6 +103,8 @@ struct Writer {
     closed: HashMap<LakePartition, VecDeque<Vec<i64>>>,
     under_way: HashMap<LakePartition, Vec<Span>>,
     asked: Vec<LakePartition>,
+    /// The lake partitions that had files when the first question was asked; every other writer finds too many to list.
+    inventory: Option<BTreeSet<LakePartition>>,
     broken: Option<Break>,
 }
 
@@ -118,6 +122,7 @@ impl Writer {
             closed: HashMap::new(),
             under_way: HashMap::new(),
             asked: Vec::new(),
+            inventory: None,
         }
     }
 
@@ -154,8 +159,11 @@ impl Writer {
             return;
         }
         let lake = self.asked.swap_remove(random.below(self.asked.len()));
+        let inventory =
+            (self.id % 2 == 0).then(|| self.inventory.get_or_insert_with(|| world.store.keys().map(|(lake, _)| lake.clone()).collect()));
+        let lacks = inventory.is_some_and(|lakes| !lakes.contains(&lake));
         let last = match world.newest(&lake) {
-            _ if self.is(Break::NoLookup) => -1,
+            _ if lacks || self.is(Break::NoLookup) => -1,
             last if self.is(Break::LookupOneTooFar) => last + 1,
             last => last,
         };
@@ -253,6 +261,9 @@ impl Writer {
         self.closed.clear();
         self.under_way.clear();
         self.asked.clear();
+        if !self.is(Break::OldInventory) {
+            self.inventory = None;
+        }
     }
 
     /// Requests under way may still take effect after their writer has given up.
@@ -371,6 +382,7 @@ fn a_broken_writer_is_noticed() {
         Break::CommitNext,
         Break::CommitPastAside,
         Break::NoLookup,
+        Break::OldInventory,
         Break::LookupOneTooFar,
         Break::TakeAsOwn,
         Break::ReadOn,

@@ -15,6 +15,21 @@ impl S3Store {
         answer.map(|_| ()).map_err(|error| self.request(Op::List, &prefix).failed(error))
     }
 
+    /// The keys of the first page, if there is no other.
+    pub(crate) async fn list_if_few(&self, prefix: &str) -> Result<Option<Vec<String>>> {
+        let whole = self.whole(prefix);
+        let page = self.client().await.list_objects_v2().bucket(&self.bucket).prefix(&whole).send().await;
+        let page = page.map_err(|error| self.request(Op::List, &whole).failed(error))?;
+        if page.is_truncated == Some(true) {
+            return Ok(None);
+        }
+        let keys = page.contents.iter().flatten().filter_map(|object| self.inner(object.key.as_deref()?)).filter(|key| !is_own(key));
+        let mut keys: Vec<String> = keys.map(str::to_owned).collect();
+        // Directory buckets have another order.
+        keys.sort_unstable();
+        Ok(Some(keys))
+    }
+
     pub(crate) async fn list(&self, prefix: &str, start_after: Option<&str>) -> Result<Vec<ObjectInfo>> {
         let whole = self.whole(prefix);
         let start_after = start_after.map(|key| self.whole(key));

@@ -24,10 +24,7 @@ pub(crate) enum LinesCodec {
 }
 
 /// A file of JSON lines.
-pub(crate) struct JsonEncoder {
-    out: Compressor,
-    buffer: Buffer,
-}
+pub(crate) struct JsonEncoder(Compressor);
 
 enum Compressor {
     None(Buffer),
@@ -37,13 +34,11 @@ enum Compressor {
 
 impl JsonEncoder {
     pub(crate) fn start(codec: LinesCodec, out: Buffer) -> Result<Self> {
-        let buffer = out.clone();
-        let out = match codec {
+        Ok(Self(match codec {
             LinesCodec::None => Compressor::None(out),
             LinesCodec::Gzip(level) => Compressor::Gzip(GzEncoder::new(out, flate2::Compression::new(level))),
             LinesCodec::Zstd(level) => Compressor::Zstd(zstd::Encoder::new(out, level).map_err(failed)?),
-        };
-        Ok(Self { out, buffer })
+        }))
     }
 }
 
@@ -54,19 +49,17 @@ impl Debug for JsonEncoder {
 }
 
 impl Encoder for JsonEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
-        let before = self.buffer.len();
-        let mut out: &mut dyn Write = match &mut self.out {
+    fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
+        let mut out: &mut dyn Write = match &mut self.0 {
             Compressor::None(out) => out,
             Compressor::Gzip(out) => out,
             Compressor::Zstd(out) => out,
         };
-        write_json_lines(rows, Nulls::LeftOut, &mut out).map_err(failed)?;
-        Ok((self.buffer.len() - before) as u64)
+        write_json_lines(rows, Nulls::LeftOut, &mut out).map_err(failed)
     }
 
     fn finish(self: Box<Self>, _metadata: &[(&str, String)]) -> Result<()> {
-        match self.out {
+        match self.0 {
             Compressor::None(_) => Ok(()),
             Compressor::Gzip(out) => out.finish().map(drop).map_err(failed),
             Compressor::Zstd(out) => out.finish().map(drop).map_err(failed),

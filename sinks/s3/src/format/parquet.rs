@@ -22,6 +22,8 @@ use crate::metadata::OFFSET;
 
 /// Rows that decide whether a dictionary pays.
 const SAMPLE_ROWS: usize = 4096;
+/// After so many of them nine of ten values are distinct only where far more than 3 of 10 of the whole sample are.
+const FIRST_ROWS: usize = 512;
 
 /// The only column of a file whose rows have none.
 const NO_COLUMNS: &str = "_no_columns";
@@ -53,13 +55,20 @@ pub(crate) enum Dictionary {
 }
 
 /// A Parquet file: each [`Encoder::encode`] makes a row group.
-pub(crate) struct ParquetEncoder(ArrowWriter<Buffer>);
+pub(crate) struct ParquetEncoder {
+    writer: ArrowWriter<Buffer>,
+    out: Buffer,
+}
+
+/// Room for what a row group writes beside its pages, and for the footer of a small file.
+const FOOTER_BYTES: usize = 16 << 10;
 
 impl ParquetEncoder {
     /// The encodings of the columns follow from the first rows.
     pub(crate) fn start(options: &ParquetOptions, sample: &RecordBatch, out: Buffer) -> Result<Self> {
         let sample = with_columns(sample)?;
-        ArrowWriter::try_new(out, sample.schema(), Some(properties(options, &sample)?)).map(Self).map_err(failed)
+        let writer = ArrowWriter::try_new(out.clone(), sample.schema(), Some(properties(options, &sample)?)).map_err(failed)?;
+        Ok(Self { writer, out })
     }
 }
 
@@ -70,19 +79,18 @@ impl std::fmt::Debug for ParquetEncoder {
 }
 
 impl Encoder for ParquetEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
-        let before = self.0.bytes_written();
+    fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
         let rows = with_columns(rows)?;
-        self.0.write(&rows).map_err(failed)?;
-        self.0.flush().map_err(failed)?;
-        Ok((self.0.bytes_written() - before) as u64)
+        self.writer.write(&rows).map_err(failed)?;
+        self.out.reserve(self.writer.in_progress_size() + FOOTER_BYTES);
+        self.writer.flush().map_err(failed)
     }
 
     fn finish(mut self: Box<Self>, metadata: &[(&str, String)]) -> Result<()> {
         for (key, value) in metadata {
-            self.0.append_key_value_metadata(KeyValue::new((*key).to_owned(), value.clone()));
+            self.writer.append_key_value_metadata(KeyValue::new((*key).to_owned(), value.clone()));
         }
-        self.0.close().map(drop).map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))
+        self.writer.close().map(drop).map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))
     }
 }
 
@@ -163,7 +171,10 @@ fn dictionary_pays(column: &ArrayRef) -> bool {
 }
 
 /// Whether there are at most `max` distinct values.
-fn is_repetitive<T: Hash + Eq>(mut values: impl Iterator<Item = T>, max: usize) -> bool {
-    let mut seen = HashSet::with_hasher(FixedState::default());
-    values.all(|value| !seen.insert(value) || seen.len() <= max)
+fn is_repetitive<T: Hash + Eq>(values: impl Iterator<Item = T>, max: usize) -> bool {
+    let mut seen = HashSet::with_capacity_and_hasher(FIRST_ROWS, FixedState::default());
+    values.enumerate().all(|(row, value)| {
+        seen.insert(value);
+        seen.len() <= max && (row + 1 != FIRST_ROWS || seen.len() <= FIRST_ROWS / 10 * 9)
+    })
 }
