@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
+use arrow_json::ReaderBuilder;
 use lakefeed_core::{Error, Output, Records, Result, TopicPartition};
 use lakefeed_formats::{Decoder, DecoderOptions, Shape};
 use lakefeed_kafka::{ClientSettings, Consumer, Producer, RangeReader, ensure_topic, log_ends};
@@ -116,6 +117,40 @@ pub(crate) fn decode_and_encode(records: &[Records], shape: Shape, rows: u64) ->
         black_box(writer.into_inner().map_err(failed)?);
         if seen == 0 {
             return Err(Error::fatal("no record of the sample is a row"));
+        }
+    }
+    rate(seen, start)
+}
+
+/// The same with arrow-json in the place of our decoder: what a bare loop of the usual libraries reaches, by which the targets were set.
+pub(crate) fn decode_and_encode_with_arrow_json(records: &[Records], rows: u64) -> Result<Rate> {
+    const BATCH_ROWS: usize = 8192;
+    let mut ours = Decoder::new(DecoderOptions::default());
+    for records in records {
+        ours.decode(records);
+    }
+    let json = |e| Error::fatal("arrow-json can't decode the sample").with_source(e);
+    let parquet = |e| Error::fatal("can't encode Parquet").with_source(e);
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).set_dictionary_enabled(false).build();
+    let (start, mut seen) = (own_cpu_s()?, 0);
+    while seen < rows {
+        let before = seen;
+        let mut decoder = ReaderBuilder::new(ours.schema()).with_batch_size(BATCH_ROWS).build_decoder().map_err(json)?;
+        let mut writer = ArrowWriter::try_new(Vec::new(), ours.schema(), Some(properties.clone())).map_err(parquet)?;
+        for records in records {
+            // The values lie one after the other in one buffer.
+            let mut rest = records.values.value_data();
+            while !rest.is_empty() {
+                rest = &rest[decoder.decode(rest).map_err(json)?..];
+                if let Some(batch) = decoder.flush().map_err(json)? {
+                    seen += batch.num_rows() as u64;
+                    writer.write(&batch).map_err(parquet)?;
+                }
+            }
+        }
+        black_box(writer.into_inner().map_err(parquet)?);
+        if seen == before {
+            return Err(Error::fatal("arrow-json finds no row in the sample"));
         }
     }
     rate(seen, start)

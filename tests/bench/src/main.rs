@@ -61,8 +61,8 @@ Method. Rows per CPU-second: rows of the input by user and system time of the wh
 counted. rows/s and MB/s: from the start of the process until everything is published and committed, for the sinks with the second after
 which idle files close (w1 and w4, which are compared with the neighbour: a quarter of it). Memory is what is resident, libraries included.
 A bare loop is the same work with the same libraries and without our plugins (csv: split lines and send ready rows; processor: consume and
-send ready rows; sinks: decode and encode in memory, one file, no dictionaries, no Kafka, no store). The neighbour is
-tests/bench/neighbour.py, without lake partitions. Each run of a sink has a bucket of its own, whose rows are counted by the footers of its
+send ready rows; sinks: decode and encode in memory, one file, no dictionaries, no Kafka, no store). For w1 that is also done with
+arrow-json in the place of our decoder. The neighbour is tests/bench/neighbour.py, without lake partitions. Each run of a sink has a bucket of its own, whose rows are counted by the footers of its
 files and whose requests MinIO has counted. Dead letters are counted by the offsets of their topic. Freshness is looked at every 20 ms.
 Rows have the same values in each run and on each machine. MB: 10^6 bytes, MiB: 2^20.
 ";

@@ -207,6 +207,15 @@ impl Bench {
         let keys = [&[("transforms", None)], &SOON[..]].concat();
         let targets = (Some(600_000.0), Some(0.75));
         let drained = self.parquet("w1: motor JSON to Parquet on MinIO, by profile_id", &motor, &keys, Shape::Plain, targets)?;
+        let usual = floors::decode_and_encode_with_arrow_json(&floors::sample(&self.bed.settings, &motor.name)?, motor.rows)?;
+        self.report.add("bare loop with arrow-json: rows per CPU-second", Unit::Rows, usual, None);
+        self.report.add("rows per CPU-second / bare loop with arrow-json", Unit::Times, drained.rate() / usual, Some(AtLeast(0.75)));
+        self.lake(&motor, &drained, None);
+        // The neighbour makes no lake partitions.
+        let keys = [&PLAIN[..], &SOON].concat();
+        let drained = sinks::drain(&self.bed, &motor, motor.rows, &keys, Count::Rows)?;
+        self.report.step(title("w1 without lake partitions, beside the neighbour", &motor));
+        self.common(&motor, drained.wall_s, drained.usage, Some(AtLeast(600_000.0)), None);
         self.lake(&motor, &drained, None);
         self.beside_the_neighbour(&motor, &drained)
     }
