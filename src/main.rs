@@ -22,6 +22,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(name = "lakefeed", version, max_term_width = 120, disable_help_subcommand = true)]
 struct Cli {
+    /// How the log on stderr is written
+    #[arg(long, global = true, env = "LAKEFEED_LOG_FORMAT", value_name = "FORMAT", default_value = "text", hide_default_value = true, help_heading = "Log")]
+    log_format: logging::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -51,7 +54,7 @@ fn comment(argument: OsString) -> OsString {
 
 fn main() -> ExitCode {
     let cli = Cli::parse_from(std::env::args_os().map(comment));
-    let levels = logging::start(!matches!(cli.command, Command::Connect(_)));
+    let levels = logging::start(!matches!(cli.command, Command::Connect(_)), cli.log_format);
     let done = match cli.command {
         Command::Check(args) => commands::check::run(args),
         Command::Connect(args) => commands::connect::run(args, levels),

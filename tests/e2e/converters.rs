@@ -165,6 +165,20 @@ fn a_registry_that_is_down_is_waited_for() {
 }
 
 #[test]
+fn records_wait_for_a_registry_as_long_as_is_said() {
+    let scene = Scene::local("given-up", 1);
+    let written = write(&scene.topic, 3);
+    send(&scene.topic, &written.values);
+    let keys = avro("http://127.0.0.1:1") + "errors.retry.timeout=700\nerrors.retry.delay.max.ms=100\n" + &scene.tolerant();
+    let mut worker = scene.worker("worker", &keys);
+    let letters = scene.dead_letters(3);
+    for part in ["VALUE_CONVERTER", "127.0.0.1:1 can't be reached", "asked for 700 ms (errors.retry.timeout)"] {
+        assert!(letters.iter().all(|letter| letter.contains(part)), "{part}: {letters:#?}");
+    }
+    stop(&mut worker);
+}
+
+#[test]
 fn the_workers_converter_is_used_where_a_connector_names_none() {
     let scene = Scene::local("schemas", 1);
     let row = |id: u64| {
