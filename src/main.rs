@@ -23,7 +23,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "lakefeed", version, max_term_width = 120, disable_help_subcommand = true)]
 struct Cli {
     /// How the log on stderr is written
-    #[arg(long, global = true, env = "LAKEFEED_LOG_FORMAT", value_name = "FORMAT", default_value = "text", hide_default_value = true, help_heading = "Log")]
+    #[arg(
+        long,
+        global = true,
+        env = "LAKEFEED_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_default_value = true,
+        help_heading = "Log"
+    )]
     log_format: logging::Format,
     #[command(subcommand)]
     command: Command,
@@ -42,6 +50,7 @@ enum Command {
     Produce(commands::produce::Produce),
     Report(commands::report::Args),
     Sql(commands::sql::Args),
+    Top(commands::top::Args),
 }
 
 /// A query may begin with a comment of SQL, `-- text`, which is no option: no option has a blank behind its dashes.
@@ -65,6 +74,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => commands::produce::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Sql(args) => commands::sql::run(args),
+        Command::Top(args) => commands::top::run(args),
     };
     match done {
         Ok(code) => code,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lakefeed_core::{ConfigDef, ConfigError, Error, KeyKind, Result, nearest, printable};
-use lakefeed_runtime::{ConnectorFile, Overrides, Transforms, Variables, WorkerConfig, check, definition, read_connector, worker_definition};
+use lakefeed_runtime::{
+    ConnectorFile, Overrides, Transforms, Variables, WorkerConfig, check, definition, read_connector, worker_definition,
+};
 use serde_json::{Value, json};
 
 /// Checks connector and worker files without reaching out for anything. Exit code 1 if one is wrong

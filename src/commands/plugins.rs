@@ -63,7 +63,11 @@ impl Page {
     fn of(plugins: &[Plugin], class: &str) -> Result<Self> {
         if let Some(plugin) = plugins.iter().find(|p| p.is_named(class)) {
             let aliases: Vec<_> = plugin.aliases.iter().map(|alias| format!(" It is called {alias} too.")).collect();
-            return Ok(Self::new(plugin.class, format!("{} It is a {}.{}", plugin.doc, kind(plugin), aliases.concat()), &definition(plugin)));
+            return Ok(Self::new(
+                plugin.class,
+                format!("{} It is a {}.{}", plugin.doc, kind(plugin), aliases.concat()),
+                &definition(plugin),
+            ));
         }
         match class {
             "worker" => Ok(Self::new("worker", "The keys of worker files.".into(), &worker_definition())),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lakefeed_core::Output;
 use lakefeed_kafka::{ClientSettings, Producer};
-use lakefeed_kit::{kafka, minio, python, registry};
+use lakefeed_kit::{kafka, minio, python, registry, wait_until};
 use serde_json::{Value, json};
 
 use crate::scene::{PATIENCE, Scene, stop};
@@ -169,11 +169,16 @@ fn records_wait_for_a_registry_as_long_as_is_said() {
     let scene = Scene::local("given-up", 1);
     let written = write(&scene.topic, 3);
     send(&scene.topic, &written.values);
-    let keys = avro("http://127.0.0.1:1") + "errors.retry.timeout=700\nerrors.retry.delay.max.ms=100\n" + &scene.tolerant();
-    let mut worker = scene.worker("worker", &keys);
-    let letters = scene.dead_letters(3);
-    for part in ["VALUE_CONVERTER", "127.0.0.1:1 can't be reached", "asked for 700 ms (errors.retry.timeout)"] {
-        assert!(letters.iter().all(|letter| letter.contains(part)), "{part}: {letters:#?}");
+    let times = "errors.retry.timeout=700\nerrors.retry.delay.max.ms=100\nerrors.log.enable=true\nerrors.log.include.messages=true\n";
+    let mut worker = scene.worker("worker", &(avro("http://127.0.0.1:1") + times + &scene.tolerant()));
+    let dead = format!("{}.dead", scene.topic);
+    wait_until("the dead letters", PATIENCE, || kafka().topics().contains(&dead) && kafka().end_offsets(&dead) == [3]);
+    let log = worker.log();
+    for offset in 0..3 {
+        let line = log.lines().find(|line| line.contains(&format!("offset {offset}: "))).unwrap_or_else(|| panic!("{log}"));
+        for part in ["127.0.0.1:1/ can't be reached", "asked for 700 ms (errors.retry.timeout)", "timestamp_ms=1"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
     }
     stop(&mut worker);
 }

@@ -40,7 +40,10 @@ fn every_line_of_the_log_is_json() {
     stop(&mut worker);
     let said = lines(&worker.log());
     let assigned = said.iter().find(|line| line["fields"]["message"] == "Assigned").expect("the line");
-    assert_eq!((&assigned["level"], &assigned["target"], &assigned["fields"]["connector"]), (&json!("INFO"), &json!("lakefeed"), &json!("a \"b\"")));
+    assert_eq!(
+        (&assigned["level"], &assigned["target"], &assigned["fields"]["connector"]),
+        (&json!("INFO"), &json!("lakefeed"), &json!("a \"b\""))
+    );
     assert_eq!(assigned["fields"]["partition"], json!(format!("{topic}-0")));
     // What ends a command is a line too, also of one that says nothing else.
     let output = run(lakefeed(&["plugins", "Nope"]).env("LAKEFEED_LOG_FORMAT", "json").env("LAKEFEED_LOG", "off"), PATIENCE).code(1);
@@ -148,5 +151,29 @@ fn a_task_starts_over_as_often_as_is_said_and_then_says_what_to_do() {
     }
     assert_eq!(worker.log().matches("the task starts over").count(), 2, "{worker}");
     assert!(worker.is_running());
-    stop(&mut worker);
+    let top = run(&mut lakefeed(&["top", &format!("http://{}", client.address()), "--once", "--interval", "0.2"]), PATIENCE).success();
+    let line = top.lines().find(|line| line.starts_with("away")).unwrap_or_else(|| panic!("{top}"));
+    let cells: Vec<_> = line.split_whitespace().collect();
+    assert_eq!((cells[2], cells.last()), ("failed", Some(&"2")), "{top}");
+    assert_eq!(worker.terminate(PATIENCE).code(), Some(3), "{worker}");
+    let away = run(&mut lakefeed(&["top", &format!("http://{}", client.address())]), PATIENCE).code(3).stderr;
+    assert!(away.contains("no worker answers at http://"), "{away}");
+}
+
+/// Wrong files, each with what `check` says of it beside it.
+#[test]
+fn wrong_files_are_told_in_the_words_beside_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/bad");
+    let mut checked = 0;
+    for entry in fs::read_dir(&folder).expect("the folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|ending| ending == "expected") {
+            continue;
+        }
+        let output = run(lakefeed(&["check"]).arg(path.file_name().expect("a name")).current_dir(&folder), PATIENCE).code(1);
+        let expected = fs::read_to_string(path.with_extension("expected")).unwrap_or_default();
+        assert_eq!(output.stdout, expected, "{}", path.display());
+        checked += 1;
+    }
+    assert!(checked >= 8, "{checked} files");
 }

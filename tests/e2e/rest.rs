@@ -20,6 +20,11 @@ impl Client {
         Self(line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address").to_owned())
     }
 
+    /// Host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.0
+    }
+
     #[track_caller]
     fn raw(&self, method: &str, path: &str, body: Option<&[u8]>) -> HttpAnswer {
         let headers: &[_] = if body.is_some() { &[("Content-Type", "application/json")] } else { &[] };

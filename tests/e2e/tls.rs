@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use lakefeed_kit::{Process, kafka, python, run};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -40,13 +40,13 @@ impl Certificates {
     /// `ca.pem`, and signed by it `server.pem` and `client.pem`, each with its private key.
     fn new() -> Self {
         let made = Self { dir: TempDir::new().expect("temporary folder") };
-        let (mut ca, ca_key) = (params(&[]), KeyPair::generate().expect("a key"));
+        let (mut ca, ca_key) = (params("ca", &[]), KeyPair::generate().expect("a key"));
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = ca.self_signed(&ca_key).expect("a certificate");
         made.place("ca.pem", &certificate.pem());
         let issuer = Issuer::new(ca, ca_key);
         for (name, usage) in [("server", ExtendedKeyUsagePurpose::ServerAuth), ("client", ExtendedKeyUsagePurpose::ClientAuth)] {
-            let (mut own, key) = (params(&["127.0.0.1", "localhost"]), KeyPair::generate().expect("a key"));
+            let (mut own, key) = (params(name, &["127.0.0.1", "localhost"]), KeyPair::generate().expect("a key"));
             own.extended_key_usages = vec![usage];
             let certificate = own.signed_by(&key, &issuer).expect("a certificate");
             made.place(&format!("{name}.pem"), &format!("{}{}", key.serialize_pem(), certificate.pem()));
@@ -86,8 +86,10 @@ impl Certificates {
     }
 }
 
-fn params(names: &[&str]) -> CertificateParams {
-    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("names")
+fn params(of: &str, names: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("names");
+    params.distinguished_name.push(DnType::CommonName, format!("Lakefeed test {of}"));
+    params
 }
 
 fn address(worker: &mut Process) -> String {

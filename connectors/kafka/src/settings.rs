@@ -144,16 +144,19 @@ mod tests {
 
     #[test]
     fn certificates_in_pem_are_called_as_librdkafka_calls_them() {
-        let file = ClientSettings::new("b:9092").set("ssl.keystore.type", "PEM").set("ssl.keystore.location", "a.pem").set("ssl.client.auth", "none");
+        let file = ClientSettings::new("b:9092")
+            .set("ssl.keystore.type", "PEM")
+            .set("ssl.keystore.location", "a.pem")
+            .set("ssl.client.auth", "none");
         let native = file.native();
         assert_eq!((native.get("ssl.certificate.location"), native.get("ssl.key.location")), (Some("a.pem"), Some("a.pem")));
-        assert_eq!((native.get("ssl.keystore.location"), native.get("ssl.keystore.type"), native.get("ssl.client.auth")), (None, None, None));
+        assert_eq!(
+            (native.get("ssl.keystore.location"), native.get("ssl.keystore.type"), native.get("ssl.client.auth")),
+            (None, None, None)
+        );
         let text = ClientSettings::new("b:9092").set("ssl.keystore.certificate.chain", "c").set("ssl.keystore.key", "k");
         let native = text.set("ssl.truststore.certificates", "t").native();
-        assert_eq!(
-            ["ssl.certificate.pem", "ssl.key.pem", "ssl.ca.pem"].map(|key| native.get(key)),
-            [Some("c"), Some("k"), Some("t")]
-        );
+        assert_eq!(["ssl.certificate.pem", "ssl.key.pem", "ssl.ca.pem"].map(|key| native.get(key)), [Some("c"), Some("k"), Some("t")]);
         let pkcs12 = ClientSettings::new("b:9092").set("ssl.keystore.location", "a.p12").native();
         assert_eq!(pkcs12.get("ssl.keystore.location"), Some("a.p12"));
     }

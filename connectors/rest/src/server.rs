@@ -63,8 +63,10 @@ impl Listeners {
                 bound => bound,
             };
             let socket = socket.map_err(|e| {
-                Error::config(format!("listeners = '{scheme}://{host}:{port}': can't listen there; choose another port, or 0 for a free one"))
-                    .with_source(e)
+                Error::config(format!(
+                    "listeners = '{scheme}://{host}:{port}': can't listen there; choose another port, or 0 for a free one"
+                ))
+                .with_source(e)
             })?;
             sockets.push(Socket { socket, scheme, tls: tls.clone().filter(|_| listener.https) });
         }

@@ -135,7 +135,9 @@ fn of_group(change: &ConnectorOffset) -> Result<(TopicPartition, Option<i64>), R
     let number = number.ok_or_else(|| wrong("Kafka partitions must be valid numbers and may not be null"))?;
     let offset = |object: &Map<String, Value>| match object.get("kafka_offset") {
         None => Err(wrong("The offset for a sink connector should either be null or contain the key 'kafka_offset'")),
-        Some(offset) => whole("offset", offset)?.filter(|n| *n >= 0).ok_or_else(|| wrong("Kafka offsets must be valid numbers and may not be null")),
+        Some(offset) => {
+            whole("offset", offset)?.filter(|n| *n >= 0).ok_or_else(|| wrong("Kafka offsets must be valid numbers and may not be null"))
+        }
     };
     let offset = match &change.offset {
         None => None,
@@ -191,7 +193,10 @@ mod tests {
             ("{}", "cannot be null or missing"),
             (r#"{"partition":{}}"#, "must contain the keys 'kafka_topic' and 'kafka_partition'"),
             (r#"{"partition":{"kafka_topic":null,"kafka_partition":1}}"#, "topic names must be valid strings"),
-            (r#"{"partition":{"kafka_topic":"t","kafka_partition":"x"}}"#, "Kafka partition value in the provided offsets: 'x'. Partition values"),
+            (
+                r#"{"partition":{"kafka_topic":"t","kafka_partition":"x"}}"#,
+                "Kafka partition value in the provided offsets: 'x'. Partition values",
+            ),
             (r#"{"partition":{"kafka_topic":"t","kafka_partition":-1}}"#, "partitions must be valid numbers"),
             (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{}}"#, "contain the key 'kafka_offset'"),
             (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{"kafka_offset":-5}}"#, "offsets must be valid numbers"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::key_lines;
 
-/// The largest file that `${file:PATH:KEY}` reads.
+/// The largest file that `${file:PATH:KEY}` and `${dir:PATH:FILE}` read.
 const PROVIDER_BYTES: u64 = 1 << 20;
 
 /// The configuration of one connector and where it came from.
@@ -196,7 +196,7 @@ fn without_lines(values: BTreeMap<String, (String, usize)>) -> BTreeMap<String, 
     values.into_iter().map(|(key, (value, _))| (key, value)).collect()
 }
 
-/// Replaces `${env:NAME}` and `${file:PATH:KEY}` as Kafka's EnvVarConfigProvider and FileConfigProvider do. `${env:NAME:-TEXT}` has a
+/// Replaces `${env:NAME}`, `${file:PATH:KEY}` and `${dir:PATH:FILE}` as Kafka's EnvVarConfigProvider, FileConfigProvider and DirectoryConfigProvider do. `${env:NAME:-TEXT}` has a
 /// default. Other `${...}` stay as they are.
 pub(crate) fn substitute(values: BTreeMap<String, String>, path: &Path, variables: &Variables) -> Result<BTreeMap<String, String>> {
     let fault = |key: &str, what: String| Error::config(format!("{}: {key}: {what}", path.display()));
@@ -217,6 +217,7 @@ fn resolve(value: &str, variables: &Variables) -> Result<String, String> {
         match name.split_once(':') {
             Some(("env", variable)) => out.push_str(&environment(variable, variables)?),
             Some(("file", place)) => out.push_str(&from_file(place)?),
+            Some(("dir", place)) => out.push_str(&from_folder(place)?),
             _ => out.push_str(&from[..=end]),
         }
         rest = &from[end + 1..];
@@ -237,13 +238,27 @@ fn environment(variable: &str, variables: &Variables) -> Result<String, String> 
 fn from_file(place: &str) -> Result<String, String> {
     let (file, key) = place.rsplit_once(':').ok_or_else(|| format!("expected ${{file:PATH:KEY}}, found ${{file:{place}}}"))?;
     let path = Path::new(file);
-    // Whoever makes connectors may name any file: one without an end would stop the worker.
-    let fits = std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= PROVIDER_BYTES);
-    if !fits {
-        return Err(format!("{file} is no file of at most {PROVIDER_BYTES} bytes"));
-    }
+    bounded(path)?;
     let values = read(path).and_then(|text| properties(&text, path)).map_err(|e| e.chain())?;
     values.get(key).map(|(value, _)| value.clone()).ok_or_else(|| format!("{file} has no key {key}"))
+}
+
+/// A file of a folder, whole, as secrets are mounted in containers.
+fn from_folder(place: &str) -> Result<String, String> {
+    let (folder, name) = place.rsplit_once(':').ok_or_else(|| format!("expected ${{dir:PATH:FILE}}, found ${{dir:{place}}}"))?;
+    if name.contains('/') {
+        return Err(format!("{name}: expected the name of a file in {folder}"));
+    }
+    let path = Path::new(folder).join(name);
+    bounded(&path)?;
+    let text = read(&path).map_err(|e| e.chain())?;
+    String::from_utf8(text).map_err(|_| format!("{}: expected text in UTF-8", path.display()))
+}
+
+/// Whoever makes connectors may name any file: one without an end would stop the worker.
+fn bounded(path: &Path) -> Result<(), String> {
+    let fits = std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= PROVIDER_BYTES);
+    if fits { Ok(()) } else { Err(format!("{} is no file of at most {PROVIDER_BYTES} bytes", path.display())) }
 }
 
 #[cfg(test)]
@@ -280,6 +295,17 @@ mod tests {
         assert_eq!(values, pairs(&[("home", "x/y"), ("name", "a"), ("other", "${topic}")]));
         let error = parse("name=a\nk=${env:LAKEFEED_NO_SUCH}").expect_err("no such variable");
         assert!(error.chain().contains("no variable LAKEFEED_NO_SUCH"), "{}", error.chain());
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(dir.path().join("secret"), "s=1\n").expect("written");
+        let home = dir.path().display();
+        let values = parse(&format!("name=a\nk=${{dir:{home}:secret}}.\nl=${{file:{home}/secret:s}}")).expect("valid");
+        assert_eq!((&*values["k"], &*values["l"]), ("s=1\n.", "1"));
+        for (place, reason) in
+            [("", "expected ${dir:PATH:FILE}"), (":../x", "expected the name of a file"), (":none", "is no file of at most")]
+        {
+            let error = parse(&format!("name=a\nk=${{dir:{home}{place}}}")).expect_err("refused");
+            assert!(error.chain().contains(reason), "{}", error.chain());
+        }
         let error = parse("name=a\nk=${file:/dev/zero:key}").expect_err("no end");
         assert!(error.chain().contains("/dev/zero is no file"), "{}", error.chain());
     }

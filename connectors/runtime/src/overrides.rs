@@ -91,7 +91,8 @@ mod tests {
         let variables = Variables::default().with("V", "seven");
         let raw = [("name", "a:b"), ("topics", "t"), ("flush.size", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut file = ConnectorFile::new("test", raw.into()).expect("valid");
-        let overrides = parse(&["listeners=http://:0", "x=${env:V}", "a:b:flush.size=${env:V}", "a:b:flush.size=2", "a:b:e=f=g"]).expect("valid");
+        let overrides =
+            parse(&["listeners=http://:0", "x=${env:V}", "a:b:flush.size=${env:V}", "a:b:flush.size=2", "a:b:e=f=g"]).expect("valid");
         let mut worker = BTreeMap::from([("listeners".to_owned(), "http://:8083".to_owned())]);
         worker.extend(overrides.worker());
         overrides.set_connector(&mut file, &variables).expect("valid");

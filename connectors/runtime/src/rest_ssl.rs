@@ -16,7 +16,11 @@ pub(crate) const KEYS: &[Key] = &[
         "The form of the server's certificate and key: PEM. Without any listeners.https.ssl.* key those without listeners.https. hold.",
     ),
     key("listeners.https.ssl.keystore.location", KeyKind::String, "A PEM file with the private key and the chain of certificates."),
-    key("listeners.https.ssl.keystore.certificate.chain", KeyKind::String, "The chain of certificates as PEM text, in the place of a file."),
+    key(
+        "listeners.https.ssl.keystore.certificate.chain",
+        KeyKind::String,
+        "The chain of certificates as PEM text, in the place of a file.",
+    ),
     key("listeners.https.ssl.keystore.key", KeyKind::Password, "The private key as PEM text, beside ssl.keystore.certificate.chain."),
     key("listeners.https.ssl.keystore.password", KeyKind::Password, "Accepted as in Kafka Connect; PEM files have none."),
     key("listeners.https.ssl.key.password", KeyKind::Password, "Accepted as in Kafka Connect; the private key must not be encrypted."),
@@ -74,7 +78,9 @@ impl<'a> RestSsl<'a> {
                 "is required by listeners with https: a PEM file with the private key and the chain of certificates",
             )),
             (Some(_), None, None) | (None, Some(_), Some(_)) => {}
-            (None, Some(_), None) => errors.push(ConfigError::key(self.key("keystore.key"), "is required beside ssl.keystore.certificate.chain")),
+            (None, Some(_), None) => {
+                errors.push(ConfigError::key(self.key("keystore.key"), "is required beside ssl.keystore.certificate.chain"))
+            }
             (None, None, Some(_)) => {
                 errors.push(ConfigError::key(self.key("keystore.certificate.chain"), "is required beside ssl.keystore.key"));
             }
@@ -85,7 +91,11 @@ impl<'a> RestSsl<'a> {
             )),
         }
         if let (Some(file), Some(_)) = (self.get("truststore.location"), self.get("truststore.certificates")) {
-            errors.push(ConfigError::value(self.key("truststore.location"), file, "can't be set together with ssl.truststore.certificates"));
+            errors.push(ConfigError::value(
+                self.key("truststore.location"),
+                file,
+                "can't be set together with ssl.truststore.certificates",
+            ));
         }
         let trusts = self.get("truststore.location").or(self.get("truststore.certificates")).is_some();
         match self.get("client.auth") {
@@ -141,8 +151,14 @@ mod tests {
                 "listeners.https.ssl.keystore.location: is required",
             ),
             (&[("ssl.keystore.certificate.chain", "c")], "ssl.keystore.key: is required beside"),
-            (&[("ssl.keystore.location", "a.jks"), ("ssl.keystore.type", "JKS")], "ssl.keystore.type = 'JKS': expected PEM; make a PEM file"),
-            (&[("ssl.keystore.location", "a.pem"), ("ssl.client.auth", "required")], "ssl.truststore.location: is required by ssl.client.auth"),
+            (
+                &[("ssl.keystore.location", "a.jks"), ("ssl.keystore.type", "JKS")],
+                "ssl.keystore.type = 'JKS': expected PEM; make a PEM file",
+            ),
+            (
+                &[("ssl.keystore.location", "a.pem"), ("ssl.client.auth", "required")],
+                "ssl.truststore.location: is required by ssl.client.auth",
+            ),
             (&[("ssl.keystore.location", "a.pem"), ("ssl.client.auth", "maybe")], "ssl.client.auth = 'maybe': expected one of"),
             (&[("ssl.keystore.location", "a.pem"), ("ssl.enabled.protocols", "TLSv1.1")], "ssl.enabled.protocols = 'TLSv1.1'"),
             (&[("listeners.https.ssl.cipher.suites", "x")], "listeners.https.ssl.cipher.suites: unknown key"),

@@ -136,7 +136,9 @@ impl TaskEnv {
                 attempts = 0;
             }
             if self.connector.restart_attempts().is_some_and(|limit| attempts >= limit) {
-                return Err(Error::retry(format!("the task has started over {attempts} times (task.restart.max.attempts)")).with_source(error));
+                return Err(
+                    Error::retry(format!("the task has started over {attempts} times (task.restart.max.attempts)")).with_source(error)
+                );
             }
             attempts += 1;
             let delay = backoff.delay();

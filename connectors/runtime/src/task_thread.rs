@@ -110,7 +110,9 @@ impl TaskThread {
 fn next_step(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Config => "Next step: change the connector's configuration; its tasks start again with it",
-        ErrorKind::Reject | ErrorKind::Fatal | ErrorKind::Retry => "Next step: mend that, or change the configuration; then restart the task",
+        ErrorKind::Reject | ErrorKind::Fatal | ErrorKind::Retry => {
+            "Next step: mend that, or change the configuration; then restart the task"
+        }
     }
 }
 

@@ -95,6 +95,18 @@ const KEYS: &[Key] = &[
     Key::new("access.control.allow.methods", KeyKind::List, "The methods that such pages may use; unset, GET, POST and HEAD.")
         .importance(Importance::Low)
         .group("REST"),
+    Key::new("admin.listeners", KeyKind::List, "Not supported: /admin/loggers is answered on listeners.")
+        .validator(|_| Err("not supported: /admin/loggers is answered on listeners; leave it out".into()))
+        .importance(Importance::Low)
+        .group("REST"),
+    Key::new(
+        "connector.client.config.override.policy",
+        KeyKind::String,
+        "Accepted as in Kafka Connect; connectors may override every setting of their clients.",
+    )
+    .values(&["All"])
+    .importance(Importance::Low)
+    .group("Worker"),
     Key::new("topic.tracking.enable", KeyKind::Boolean, "Whether the topics that a connector uses are shown.")
         .default("true")
         .importance(Importance::Low)
@@ -109,7 +121,7 @@ const KEYS: &[Key] = &[
     Key::new("plugin.discovery", KeyKind::String, "Accepted as in Kafka Connect; all plugins are in the binary.")
         .importance(Importance::Low)
         .group("Worker"),
-    Key::new("config.providers", KeyKind::List, "Accepted as in Kafka Connect; ${env:NAME} and ${file:PATH:KEY} always work.")
+    Key::new("config.providers", KeyKind::List, "Accepted as in Kafka Connect; ${env:NAME}, ${file:PATH:KEY} and ${dir:PATH:FILE} always work.")
         .importance(Importance::Low)
         .group("Worker"),
     Key::new("group.id", KeyKind::String, "Accepted as in Kafka Connect's distributed mode; each connector is its own group.")
@@ -122,6 +134,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("producer.", "A setting of the producers, under Kafka's name."),
     ("admin.", "A setting of the admin clients, under Kafka's name."),
     ("config.providers.", "Accepted as in Kafka Connect."),
+    ("metrics.", "Accepted as in Kafka Connect; GET /metrics has them all."),
     ("rest.", "Accepted as in Kafka Connect."),
     ("security.", "A setting of all clients, under Kafka's name."),
     ("sasl.", "A setting of all clients, under Kafka's name."),
@@ -170,7 +183,8 @@ impl Listener {
 
 /// The keys of a worker file.
 pub fn worker_definition() -> ConfigDef {
-    let keys = ConfigDef::new().keys(KEYS).keys(rest_ssl::KEYS).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
+    let keys =
+        ConfigDef::new().keys(KEYS).keys(rest_ssl::KEYS).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
     PREFIXES.iter().chain(converters::PREFIXES).fold(keys, |def, (prefix, doc)| def.prefix(prefix, doc))
 }
 
