@@ -134,7 +134,7 @@ impl Page {
             for key in keys {
                 let default = match state(key) {
                     State::Required => "required".to_owned(),
-                    State::Default(default) if default.is_empty() => "empty".to_owned(),
+                    State::Default("") => "empty".to_owned(),
                     State::Default(default) => format!("`{default}`"),
                     State::Optional => String::new(),
                 };

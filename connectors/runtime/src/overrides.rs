@@ -89,18 +89,19 @@ mod tests {
     #[test]
     fn keys_go_to_the_worker_or_to_the_connector_that_is_named() {
         let variables = Variables::default().with("V", "seven");
-        let raw = [("name", "a:b"), ("topics", "t"), ("flush.size", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let raw = [("name", "orders:b"), ("topics", "t"), ("flush.size", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut file = ConnectorFile::new("test", raw.into()).expect("valid");
         let overrides =
-            parse(&["listeners=http://:0", "x=${env:V}", "a:b:flush.size=${env:V}", "a:b:flush.size=2", "a:b:e=f=g"]).expect("valid");
+            parse(&["listeners=http://:0", "x=${env:V}", "orders:b:flush.size=${env:V}", "orders:b:flush.size=2", "orders:b:e=f=g"])
+                .expect("valid");
         let mut worker = BTreeMap::from([("listeners".to_owned(), "http://:8083".to_owned())]);
         worker.extend(overrides.worker());
         overrides.set_connector(&mut file, &variables).expect("valid");
         assert_eq!((&*worker["listeners"], &*worker["x"]), ("http://:0", "seven"));
         assert_eq!((&*file.values["flush.size"], &*file.values["e"], &*file.values["topics"]), ("2", "f=g", "t"));
-        overrides.all_taken(["a:b"].into_iter()).expect("taken");
-        let error = overrides.all_taken(["a:c", "z"].into_iter()).expect_err("nobody's");
-        assert!(error.chain().contains("'a:b'; there are: a:c, z; did you mean 'a:c'?"), "{}", error.chain());
+        overrides.all_taken(["orders:b"].into_iter()).expect("taken");
+        let error = overrides.all_taken(["orders:c", "z"].into_iter()).expect_err("nobody's");
+        assert!(error.chain().contains("'orders:b'; there are: orders:c, z; did you mean 'orders:c'?"), "{}", error.chain());
     }
 
     #[test]
