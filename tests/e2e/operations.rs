@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::motor::lakefeed;
 use crate::rest::{Client, empty_worker};
-use crate::scene::{PATIENCE, stop};
+use crate::scene::{PATIENCE, console_produce, stop};
 
 /// The lines of a log, all of which are objects of the log.
 fn lines(log: &str) -> Vec<Value> {
@@ -158,6 +158,41 @@ fn a_task_starts_over_as_often_as_is_said_and_then_says_what_to_do() {
     assert_eq!(worker.terminate(PATIENCE).code(), Some(3), "{worker}");
     let away = run(&mut lakefeed(&["top", &format!("http://{}", client.address())]), PATIENCE).code(3).stderr;
     assert!(away.contains("no worker answers at http://"), "{away}");
+}
+
+#[test]
+fn a_failed_task_says_where_whatever_its_kind() {
+    let dir = TempDir::new().expect("temporary folder");
+    let (input, topic) = (dir.path().join("input"), unique("failed"));
+    fs::create_dir(&input).expect("a folder");
+    fs::write(input.join("a.csv"), "id,x\n1,2\n3,4,5\n").expect("written");
+    kafka().create_topic(&topic, 1);
+    console_produce(&topic, &[r#"{"id":1,"v":7}"#.into(), r#"{"id":2,"v":700}"#.into(), "no JSON".into()], &[]);
+    let mut worker = empty_worker(&dir);
+    let client = Client::of(&mut worker);
+    let at = |offset: u32| format!("topic {topic}, partition 0, offset {offset}");
+    let transformed = json!({
+        "connector.class": "StdoutSinkConnector", "topics": topic, "transforms": "c", "transforms.c.type": "Cast$Value", "transforms.c.spec": "v:int8",
+    });
+    let source = json!({
+        "connector.class": "CsvSourceConnector", "topic": format!("{topic}-rows"), "input.path": input, "input.file.pattern": ".*",
+        "csv.first.row.as.header": "true", "cleanup.policy": "NONE",
+    });
+    let processor = json!({"connector.class": "DynamoDbProcessorConnector", "topics": topic, "key.fields": "id"});
+    for (name, config, place) in [
+        ("transformed", transformed, format!("{}, field v", at(1))),
+        ("sink", json!({"connector.class": "StdoutSinkConnector", "topics": topic}), at(2)),
+        ("source", source, "a.csv, line 3".to_owned()),
+        ("processor", processor, at(2)),
+    ] {
+        client.done("PUT", &format!("/connectors/{name}/config"), Some(&config));
+        let trace = client.wait_for_task(name, "FAILED");
+        for part in [&*place, "errors.tolerance=all", "Next step: "] {
+            assert!(trace.contains(part), "{name}: {part}: {trace}");
+        }
+        client.done("DELETE", &format!("/connectors/{name}"), None);
+    }
+    stop(&mut worker);
 }
 
 /// Wrong files, each with what `check` says of it beside it.
