@@ -5,4 +5,4 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 "$here/../stack/install.sh" connect
-exec "$here/../stack/python.sh" "$here/compare.py" "$@"
+exec "$here/../stack/python.sh" -B "$here/compare.py" "$@"
