@@ -9,10 +9,10 @@ MINUTES ?= 10
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-kafka stack test chaos soak bench check fmt clean-demo
+.PHONY: help setup build demo demo-kafka stack test chaos soak connect-compare bench check docs-pages fmt clean-demo
 
 help: ## list the recipes
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what building needs (the tests' servers too: scripts/setup.sh test)
 	@scripts/setup.sh build
@@ -43,6 +43,10 @@ soak: ## the lake writer's simulation with fresh seeds and chaos, in turn (MINUT
 	@scripts/setup.sh test
 	@MINUTES=$(MINUTES) tests/stack/run.sh scripts/soak.sh
 
+connect-compare: build ## every REST call against Apache Kafka Connect and Lakefeed side by side, as a table
+	@scripts/setup.sh test
+	@tests/stack/run.sh tests/connect/run.sh target/release/lakefeed
+
 bench: ## every figure beside its target, as a table (BENCH="--only w1,w4 --runs 3"; BENCH=--help)
 	@scripts/setup.sh test
 	@$(CARGO) build --release --workspace --all-targets
@@ -50,6 +54,10 @@ bench: ## every figure beside its target, as a table (BENCH="--only w1,w4 --runs
 
 check: setup ## formatting, lints as errors, documentation
 	@scripts/check.sh
+
+docs-pages: build ## write the reference pages, docs/keys
+	@mkdir -p docs/keys
+	@for page in worker transforms $$(target/release/lakefeed plugins | cut -d ' ' -f 1); do target/release/lakefeed plugins $$page --markdown >docs/keys/$$page.md; done
 
 fmt: ## format the code
 	@$(CARGO) fmt --all

@@ -31,7 +31,7 @@ optional() {
 
 scripts_parse() {
   local file
-  for file in scripts/*.sh tests/stack/*.sh .ci/run; do bash -n "$file"; done
+  for file in scripts/*.sh tests/stack/*.sh tests/connect/*.sh .ci/run; do bash -n "$file"; done
 }
 
 # The rules, their unit tests, and the dashboard's queries, as rules of their own. The && are needed: bash has no errexit in a function whose exit
@@ -71,7 +71,7 @@ step lints cargo clippy --release --workspace --all-targets --locked -- -D warni
 step documentation env RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --locked --quiet
 step 'no default features' cargo clippy --release --package lakefeed --no-default-features --locked -- -D warnings
 step scripts scripts_parse
-optional shellcheck shellcheck --external-sources --source-path=. scripts/*.sh tests/stack/*.sh .ci/run
+optional shellcheck shellcheck --external-sources --source-path=. scripts/*.sh tests/stack/*.sh tests/connect/*.sh .ci/run
 optional cargo-deny cargo deny --locked check
 optional promtool alerts_hold
 optional systemd-analyze unit_is_valid

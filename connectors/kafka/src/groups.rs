@@ -1,17 +1,20 @@
 //! The offsets of consumer groups without members: what an operator sees and sets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, Result, TopicPartition};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::ClientSettings;
 use crate::admin::{admin_runtime, client, unreachable};
 use crate::error::wrap;
+
+/// How long members have to leave: a little more than a session of Kafka's default lasts (`session.timeout.ms`, 45 s).
+const LEAVING: Duration = Duration::from_secs(50);
 
 /// What a group has committed for a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +54,10 @@ pub fn group_offsets(settings: &ClientSettings, timeout: Duration) -> Result<Vec
     Ok(offsets)
 }
 
-/// Sets offsets of the group `group.id` of the settings.
+/// Sets offsets of the group `group.id` of the settings; waits for members that are leaving.
 ///
 /// # Errors
-/// `Config`: the group has members, or a partition does not exist. `Retry`: not now.
+/// `Config`: the group keeps its members, or a partition does not exist. `Retry`: not now.
 pub fn set_group_offsets(settings: &ClientSettings, offsets: &[GroupOffset]) -> Result<()> {
     if offsets.is_empty() {
         return Ok(());
@@ -67,28 +70,49 @@ pub fn set_group_offsets(settings: &ClientSettings, offsets: &[GroupOffset]) -> 
             element.set_metadata(metadata);
         }
     }
-    client(settings)?.commit(&list, CommitMode::Sync).map_err(|e| refused(settings, e))
+    let client = client(settings)?;
+    once_empty(|| client.commit(&list, CommitMode::Sync)).map_err(|e| refused(settings, e))
 }
 
-/// Removes the group `group.id` of the settings with all its offsets; a group that is not there is none.
+/// Removes the group `group.id` of the settings with all its offsets; a group that is not there is none. Waits for members that are leaving.
 ///
 /// # Errors
-/// `Config`: the group has members. `Retry`: no answer within `timeout`.
+/// `Config`: the group keeps its members. `Retry`: no answer within `timeout`.
 pub fn delete_group(settings: &ClientSettings, timeout: Duration) -> Result<()> {
     let group = settings.get("group.id").unwrap_or_default();
     let admin: AdminClient<DefaultClientContext> = settings.native().create().map_err(|e| unreachable(settings, timeout, e))?;
     let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
-    let results = admin_runtime()?.block_on(admin.delete_groups(&[group], &options)).map_err(|e| unreachable(settings, timeout, e))?;
-    match results.into_iter().next() {
+    let runtime = admin_runtime()?;
+    let delete = || match runtime.block_on(admin.delete_groups(&[group], &options))?.into_iter().next() {
         None | Some(Ok(_) | Err((_, Code::GroupIdNotFound))) => Ok(()),
-        Some(Err((_, code))) => Err(refused(settings, KafkaError::AdminOp(code))),
+        Some(Err((_, code))) => Err(KafkaError::AdminOp(code)),
+    };
+    once_empty(delete).map_err(|e| if code(&e).is_some() { refused(settings, e) } else { unreachable(settings, timeout, e) })
+}
+
+/// Tries again while the group has members: one that was closed while it joined stays a member, to the broker, until its session ends.
+fn once_empty(attempt: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
+    let deadline = Instant::now() + LEAVING;
+    loop {
+        match attempt() {
+            Err(error) if has_members(&error) && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(200)),
+            done => return done,
+        }
     }
+}
+
+fn code(error: &KafkaError) -> Option<Code> {
+    if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() }
+}
+
+fn has_members(error: &KafkaError) -> bool {
+    matches!(code(error), Some(Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress | Code::NonEmptyGroup))
 }
 
 fn refused(settings: &ClientSettings, cause: KafkaError) -> Error {
     let group = settings.get("group.id").unwrap_or_default();
-    match cause.rdkafka_error_code() {
-        Some(Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress | Code::NonEmptyGroup) => {
+    match code(&cause) {
+        _ if has_members(&cause) => {
             Error::config(format!("the group {group} still has members; wait until they have left")).with_source(cause)
         }
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {

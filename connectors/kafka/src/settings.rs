@@ -33,6 +33,8 @@ const JAVA_ONLY: &[&str] = &[
     "request.timeout.ms",
     "send.buffer.bytes",
     "receive.buffer.bytes",
+    // A server's: the worker's file has one set of keys for its clients and its listeners.
+    "ssl.client.auth",
     "ssl.truststore.type",
     "value.deserializer",
     "value.serializer",
@@ -42,7 +44,10 @@ const JAVA_ONLY: &[&str] = &[
 const RENAMED: &[(&str, &str)] = &[
     ("delivery.timeout.ms", "message.timeout.ms"),
     ("max.in.flight.requests.per.connection", "max.in.flight"),
+    ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
+    ("ssl.keystore.key", "ssl.key.pem"),
     ("ssl.keystore.password", "ssl.key.password"),
+    ("ssl.truststore.certificates", "ssl.ca.pem"),
     ("ssl.truststore.location", "ssl.ca.location"),
 ];
 
@@ -92,8 +97,14 @@ impl ClientSettings {
 
     pub(crate) fn native(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // A file of Kafka's PEM form has the key and the certificates; any other form is PKCS#12 to librdkafka.
+        let pem = self.get("ssl.keystore.type").is_some_and(|kind| kind.eq_ignore_ascii_case("PEM"));
         for (key, value) in &self.values {
-            config.set(key, value);
+            match key.as_str() {
+                "ssl.keystore.type" => {}
+                "ssl.keystore.location" if pem => drop(config.set("ssl.certificate.location", value).set("ssl.key.location", value)),
+                _ => drop(config.set(key, value)),
+            }
         }
         config
     }
@@ -129,5 +140,24 @@ mod tests {
         assert_eq!((settings.get("sasl.username"), settings.get("sasl.password")), (Some("alice"), Some("s")));
         assert_eq!(settings.get("max.poll.records"), None);
         assert!(!format!("{settings:?}").contains("alice"));
+    }
+
+    #[test]
+    fn certificates_in_pem_are_called_as_librdkafka_calls_them() {
+        let file = ClientSettings::new("b:9092")
+            .set("ssl.keystore.type", "PEM")
+            .set("ssl.keystore.location", "a.pem")
+            .set("ssl.client.auth", "none");
+        let native = file.native();
+        assert_eq!((native.get("ssl.certificate.location"), native.get("ssl.key.location")), (Some("a.pem"), Some("a.pem")));
+        assert_eq!(
+            (native.get("ssl.keystore.location"), native.get("ssl.keystore.type"), native.get("ssl.client.auth")),
+            (None, None, None)
+        );
+        let text = ClientSettings::new("b:9092").set("ssl.keystore.certificate.chain", "c").set("ssl.keystore.key", "k");
+        let native = text.set("ssl.truststore.certificates", "t").native();
+        assert_eq!(["ssl.certificate.pem", "ssl.key.pem", "ssl.ca.pem"].map(|key| native.get(key)), [Some("c"), Some("k"), Some("t")]);
+        let pkcs12 = ClientSettings::new("b:9092").set("ssl.keystore.location", "a.p12").native();
+        assert_eq!(pkcs12.get("ssl.keystore.location"), Some("a.p12"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use lakefeed_core::{ErrorKind, printable};
@@ -12,6 +12,7 @@ use lakefeed_runtime::Refusal;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
+use crate::gate::Scheme;
 use crate::{BODY_BYTES, TIMEOUT};
 
 /// What stays as it is in one segment of a path (RFC 3986, unreserved).
@@ -105,12 +106,26 @@ pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
 /// Around every call: its time limit, and a body of ours for what the router refuses itself (no such path or method, odd encodings).
 pub(crate) async fn frame(request: Request, next: Next) -> Response {
     let call = format!("{} {}", request.method(), printable(request.uri().path()));
-    let response = match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+    let asks = request.method() == Method::OPTIONS;
+    if !accepts(&request) {
+        return Fault::new(406, "HTTP 406 Not Acceptable").into_response();
+    }
+    let base = base_of(&request);
+    let mut response = match tokio::time::timeout(TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             Fault::new(500, "Request timed out. The worker is currently busy with this call; it may still take effect").into_response()
         }
     };
+    if asks && response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        // The methods stand in the header Allow.
+        *response.status_mut() = StatusCode::OK;
+    }
+    if let Some((place, base)) = response.headers_mut().get_mut(header::LOCATION).zip(base) {
+        // Without a good host it stays as it is: relative.
+        let whole = place.to_str().ok().and_then(|path| HeaderValue::from_str(&format!("{base}{path}")).ok());
+        whole.into_iter().for_each(|whole| *place = whole);
+    }
     let status = response.status();
     if status.is_server_error() {
         tracing::warn!(target: "lakefeed", call, status = status.as_u16(), "A REST call has failed");
@@ -127,6 +142,20 @@ pub(crate) async fn frame(request: Request, next: Next) -> Response {
         return own;
     }
     response
+}
+
+/// Whether the caller takes JSON, or whatever metrics are.
+fn accepts(request: &Request) -> bool {
+    let wanted: Vec<_> = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let json = |kind: &str| matches!(kind.split(';').next().unwrap_or_default().trim(), "application/json" | "application/*" | "*/*" | "");
+    wanted.is_empty() || request.uri().path() == "/metrics" || wanted.iter().any(|kinds| kinds.split(',').any(json))
+}
+
+/// What stands before the path of an address here, as the caller sees it.
+fn base_of(request: &Request) -> Option<String> {
+    let Scheme(scheme) = request.extensions().get::<Scheme>()?;
+    let host = request.headers().get(header::HOST)?.to_str().ok()?;
+    Some(format!("{scheme}://{host}"))
 }
 
 /// Reads a body that must be a JSON object.

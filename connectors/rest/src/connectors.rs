@@ -158,7 +158,10 @@ pub(crate) async fn restart(State(app): Shared, Path(name): Path<String>, Query(
         return Ok(if failed { Answer::accepted(Some(status_json(&app, &status, &[]))) } else { Answer::no_content() });
     }
     let which = if failed { Restart::Failed } else { Restart::All };
-    let restarted = app.worker.restart(&name, which).map_err(|refusal| Fault::of(refusal, &name))?;
+    let restarted = app.worker.restart(&name, which).map_err(|refusal| match refusal {
+        Refusal::Unknown => Fault::new(404, format!("Unknown connector: {name}")),
+        other => Fault::of(other, &name),
+    })?;
     let status = app.worker.status(&name).ok_or_else(|| no_status(&name))?;
     let mut body = status_json(&app, &status, &restarted);
     if !failed {
@@ -177,14 +180,20 @@ pub(crate) async fn tasks(State(app): Shared, Path(name): Path<String>) -> Done 
 
 pub(crate) async fn task_status(State(app): Shared, Path((name, task)): Path<(String, String)>) -> Done {
     let status = app.worker.status(&name);
-    let found = status.iter().flat_map(|s| &s.tasks).find(|t| task.parse() == Ok(t.task));
+    let number = task_number(&task)?;
+    let found = status.iter().flat_map(|s| &s.tasks).find(|t| number == i64::from(t.task));
     let found = found.ok_or_else(|| Fault::new(404, format!("No status found for task {name}-{task}")))?;
     Ok(Answer::ok(task_json(&app, found, &[])))
 }
 
+/// A path with another word in the place of a number is none of Kafka Connect's.
+fn task_number(task: &str) -> Result<i64, Fault> {
+    task.parse::<i32>().map(i64::from).map_err(|_| Fault::new(404, "HTTP 404 Not Found"))
+}
+
 pub(crate) async fn restart_task(State(app): Shared, Path((name, task)): Path<(String, String)>) -> Done {
     let unknown = || Fault::new(404, format!("Task {name}-{task} not found"));
-    let number = task.parse().map_err(|_| unknown())?;
+    let number = u32::try_from(task_number(&task)?).map_err(|_| unknown())?;
     app.worker.restart(&name, Restart::One(number)).map_err(|refusal| match refusal {
         Refusal::UnknownTask => unknown(),
         other => Fault::of(other, &name),

@@ -19,6 +19,7 @@ mod metrics;
 mod offsets;
 mod plugins;
 mod server;
+mod tls;
 mod validate;
 
 use std::sync::Arc;
@@ -60,7 +61,6 @@ fn router(app: App, users: Arc<auth::Users>) -> Router {
         .route("/health", get(health))
         .route("/metrics", get(metrics::metrics))
         .route("/connectors", get(connectors::list).post(connectors::create))
-        .route("/connectors/", get(connectors::list).post(connectors::create))
         .route("/connectors/{name}", get(connectors::info).delete(connectors::delete))
         .route("/connectors/{name}/config", get(connectors::config).put(connectors::put).patch(connectors::patch))
         .route("/connectors/{name}/status", get(connectors::status))
@@ -75,11 +75,9 @@ fn router(app: App, users: Arc<auth::Users>) -> Router {
         .route("/connectors/{name}/topics/reset", put(connectors::reset_topics))
         .route("/connectors/{name}/offsets", get(offsets::list).patch(offsets::alter).delete(offsets::reset))
         .route("/connector-plugins", get(plugins::list))
-        .route("/connector-plugins/", get(plugins::list))
         .route("/connector-plugins/{class}/config", get(plugins::config))
         .route("/connector-plugins/{class}/config/validate", put(validate::validate))
         .route("/admin/loggers", get(loggers::list))
-        .route("/admin/loggers/", get(loggers::list))
         .route("/admin/loggers/{name}", get(loggers::of).put(loggers::set));
     let cors = Arc::new(cors::Cors::new(app.worker.config()));
     let own = axum::middleware::from_fn(answer::frame);

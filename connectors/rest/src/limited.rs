@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::Stream;
 
 /// Connections at a time; more wait to be accepted.
 const CONNECTIONS: usize = 256;
@@ -21,12 +24,14 @@ const IDLE: Duration = Duration::from_secs(120);
 /// The listener.
 pub(crate) struct Limited {
     socket: TcpListener,
+    tls: Option<TlsAcceptor>,
     permits: Arc<Semaphore>,
 }
 
 impl Limited {
-    pub(crate) fn new(socket: TcpListener) -> Self {
-        Self { socket, permits: Arc::new(Semaphore::new(CONNECTIONS)) }
+    /// With `tls` connections are greeted by it.
+    pub(crate) fn new(socket: TcpListener, tls: Option<TlsAcceptor>) -> Self {
+        Self { socket, tls, permits: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 }
 
@@ -39,6 +44,7 @@ impl Listener for Limited {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         // Trouble with accepting (no more file descriptors) is waited out by axum.
         let (stream, address) = Listener::accept(&mut self.socket).await;
+        let stream = Stream::new(stream, self.tls.as_ref());
         (Connection { stream, idle: Box::pin(sleep(IDLE)), _permit: permit }, address)
     }
 
@@ -49,7 +55,7 @@ impl Listener for Limited {
 
 /// A connection.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     idle: Pin<Box<Sleep>>,
     _permit: Option<OwnedSemaphorePermit>,
 }

@@ -9,32 +9,49 @@ use axum::Router;
 use lakefeed_core::{Error, Result};
 use lakefeed_runtime::{Worker, WorkerConfig};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Users;
 use crate::gate::gate;
 use crate::limited::Limited;
-use crate::{App, Loggers, router};
+use crate::{App, Loggers, router, tls};
 
 /// The longest that calls under way hold up the end, in seconds.
 const GRACE_SECONDS: u64 = 2;
 
 /// The sockets of a worker's listeners, taken before anything slow happens.
-#[derive(Debug)]
 pub struct Listeners {
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Socket>,
     worker_id: String,
     users: Arc<Users>,
 }
 
+/// A socket, and what connections are greeted with.
+struct Socket {
+    socket: TcpListener,
+    scheme: &'static str,
+    tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Listeners {
+    /// No keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.sockets.iter().map(|socket| (socket.scheme, &socket.socket))).finish()
+    }
+}
+
 impl Listeners {
-    /// Takes the sockets, and reads who may call. Where nothing is said in the worker's file and the usual port is taken, any free one of this machine serves.
+    /// Takes the sockets, and reads who may call and the certificates. Where nothing is said in the worker's file and the usual port is taken, any free one of this machine serves.
     ///
     /// # Errors
-    /// `Config`: an address can't be had, or the file of users can't be read.
+    /// `Config`: an address can't be had, or a file of users or certificates can't be read.
     pub fn bind(config: &WorkerConfig) -> Result<Self> {
         let users = Arc::new(Users::read(config)?);
+        let listeners = config.listeners();
+        let tls = listeners.iter().any(|listener| listener.https).then(|| tls::acceptor(config.rest_ssl())).transpose()?;
         let mut sockets = Vec::new();
-        for (host, port) in config.listeners() {
+        for listener in &listeners {
+            let (host, port, scheme) = (&listener.host, listener.port, listener.scheme());
             let any = if host.is_empty() { "::".to_owned() } else { host.clone() };
             let socket = match TcpListener::bind((any.as_str(), port)) {
                 // A machine without IPv6.
@@ -45,12 +62,15 @@ impl Listeners {
                 }
                 bound => bound,
             };
-            sockets.push(socket.map_err(|e| {
-                Error::config(format!("listeners = 'http://{host}:{port}': can't listen there; choose another port, or 0 for a free one"))
-                    .with_source(e)
-            })?);
+            let socket = socket.map_err(|e| {
+                Error::config(format!(
+                    "listeners = '{scheme}://{host}:{port}': can't listen there; choose another port, or 0 for a free one"
+                ))
+                .with_source(e)
+            })?;
+            sockets.push(Socket { socket, scheme, tls: tls.clone().filter(|_| listener.https) });
         }
-        let first = sockets.first().and_then(|socket| socket.local_addr().ok());
+        let first = sockets.first().and_then(|socket| socket.socket.local_addr().ok());
         let (host, port) = config.advertised();
         let host = host.map(str::to_owned).or_else(|| first.map(host_of)).unwrap_or_else(|| "localhost".into());
         let port = port.or_else(|| first.map(|address| address.port())).unwrap_or(0);
@@ -91,21 +111,20 @@ impl Server {
             .build()
             .map_err(failed("can't start the runtime of the REST interface"))?;
         let (ready, opened) = watch::channel(None);
-        let gate = gate(opened);
         let (stop, stopped) = watch::channel(false);
         let mut servers = Vec::new();
-        for socket in listeners.sockets {
+        for Socket { socket, scheme, tls } in listeners.sockets {
             socket.set_nonblocking(true).map_err(failed("can't prepare a listener"))?;
             let address = socket.local_addr().map_err(failed("can't prepare a listener"))?;
             let _entered = runtime.enter();
             let socket = tokio::net::TcpListener::from_std(socket).map_err(failed("can't prepare a listener"))?;
-            tracing::info!(target: "lakefeed", %address, "REST calls are answered at http://{address}");
+            tracing::info!(target: "lakefeed", %address, "REST calls are answered at {scheme}://{address}");
             let mut stopped = stopped.clone();
             // An error says that the sender is gone, which is an end too.
             let end = async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            servers.push(axum::serve(Limited::new(socket), gate.clone()).with_graceful_shutdown(end).into_future());
+            servers.push(axum::serve(Limited::new(socket, tls), gate(opened.clone(), scheme)).with_graceful_shutdown(end).into_future());
         }
         let mut stopped = stopped;
         let body = move || {

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, in Kafka Connect's words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -24,7 +24,7 @@ pub(crate) async fn validate(State(app): Shared, Path(class): Path<String>, head
     named(&values)?;
     let plugin = find(&app, &class).ok_or_else(|| unknown_class(&app, &class))?;
     let file = file(&app, values.clone())?;
-    let errors = unresolved(&file, check(&file, app.worker.plugins()).err().unwrap_or_default());
+    let errors = file.unresolved(check(&file, app.worker.plugins()).err().unwrap_or_default());
     Ok(Answer::ok(infos(plugin, &values, &errors)))
 }
 
@@ -53,16 +53,6 @@ pub(crate) fn file(app: &App, raw: BTreeMap<String, String>) -> Result<Connector
     Ok(file)
 }
 
-/// Errors that show a variable and not what it stands for, which may be a secret.
-fn unresolved(file: &ConnectorFile, mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
-    for error in &mut errors {
-        if let Some(raw) = file.raw.get(&error.key).filter(|raw| file.values.get(&error.key) != Some(raw)) {
-            error.value = error.value.take().map(|_| raw.clone());
-        }
-    }
-    errors
-}
-
 fn knows(def: &ConfigDef, key: &str) -> bool {
     def.iter().any(|k| k.name == key) || def.prefixes().any(|(prefix, _)| key.starts_with(prefix))
 }
@@ -79,7 +69,7 @@ fn unknown_class(app: &App, class: &str) -> Fault {
 
 /// All errors of a configuration as one fault.
 pub(crate) fn fault(app: &App, file: &ConnectorFile, errors: Vec<ConfigError>) -> Fault {
-    let errors = unresolved(file, errors);
+    let errors = file.unresolved(errors);
     let def = file.values.get("connector.class").and_then(|class| find(app, class)).map(definition).unwrap_or_default();
     let lines: Vec<_> = errors.iter().map(|error| error_text(&def, error)).collect();
     Fault::bad(format!(
@@ -95,8 +85,10 @@ fn error_text(def: &ConfigDef, error: &ConfigError) -> String {
     let kind = def.iter().find(|key| key.name == error.key).map(|key| key.kind);
     let (key, message) = (printable(&error.key), printable(&error.message));
     let Some(value) = error.value.as_deref().map(printable) else {
-        let required = def.iter().any(|k| k.name == error.key && k.required);
-        return if required && message.starts_with("is required") {
+        let required = def.iter().any(|k| k.name == error.key && k.required) && message.starts_with("is required");
+        // Those of transforms and predicates, which no plugin defines.
+        let of_part = message.starts_with("is required. ") || key.ends_with(".type") && message.starts_with("is required");
+        return if required || of_part {
             format!("Missing required configuration \"{key}\" which has no default value.")
         } else {
             format!("Invalid value null for configuration {key}: {message}")
@@ -127,7 +119,10 @@ fn infos(plugin: &Plugin, values: &BTreeMap<String, String>, errors: &[ConfigErr
         json!({"definition": key_json(key, i), "value": value})
     });
     let mut configs: Vec<Value> = known.collect();
-    let named = if plugin.kind() == PluginKind::Sink { Transforms::named_keys(values) } else { Vec::new() };
+    let mut named = if plugin.kind() == PluginKind::Sink { Transforms::named_keys(values) } else { Vec::new() };
+    // An alias may be there twice, which is among the errors.
+    let mut seen = HashSet::new();
+    named.retain(|key| seen.insert(key.name.clone()));
     for (i, NamedKey { name, group, key }) in named.iter().enumerate() {
         let (mut definition, mut value) = (key_json(key, i), key_value(key, values.get(name), of(name)));
         (definition["name"], definition["group"], value["name"]) = (text(name), text(group), text(name));

@@ -4,19 +4,21 @@ use std::time::{Duration, Instant};
 
 use crate::task::Orders;
 
-/// Waits that double from 300 ms up to a limit, as `errors.retry.delay.max.ms` has it in Kafka Connect.
+/// Waits that double from a first one up to a limit.
 #[derive(Debug)]
 pub(crate) struct Backoff {
+    first: Duration,
     next: Duration,
     max: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new(max: Duration) -> Self {
-        Self { next: Duration::from_millis(300).min(max), max }
+    pub(crate) fn new(first: Duration, max: Duration) -> Self {
+        let first = first.min(max);
+        Self { first, next: first, max }
     }
 
-    /// Waits, unless the task is to stop; says how long it will have waited.
+    /// The next wait.
     pub(crate) fn delay(&mut self) -> Duration {
         let delay = self.next;
         self.next = (self.next * 2).min(self.max);
@@ -24,7 +26,7 @@ impl Backoff {
     }
 
     pub(crate) fn reset(&mut self) {
-        self.next = Duration::from_millis(300).min(self.max);
+        self.next = self.first;
     }
 }
 

@@ -6,6 +6,7 @@ use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyK
 use lakefeed_formats::{Converter, DecoderOptions, SchemaConflict, Transforms, parse_declared};
 use lakefeed_kafka::ClientSettings;
 
+use crate::backoff::Backoff;
 use crate::converters;
 use crate::files::ConnectorFile;
 use crate::worker_config::WorkerConfig;
@@ -15,13 +16,13 @@ const COMMON: &[Key] = &[
         .required()
         .validator(printable_name)
         .group("Connector"),
-    Key::new("connector.class", KeyKind::Class, "What it is; `lakefeed plugins` lists the classes.").required().group("Connector"),
+    Key::new("connector.class", KeyKind::String, "What it is; `lakefeed plugins` lists the classes.").required().group("Connector"),
     Key::new("tasks.max", KeyKind::Int, "The most tasks that share the work.")
         .default("1")
         .validator(at_least_one)
         .importance(Importance::High),
-    Key::new("tasks.max.enforce", KeyKind::Boolean, "Accepted as in Kafka Connect.").importance(Importance::Low),
-    Key::new("config.action.reload", KeyKind::String, "Accepted as in Kafka Connect.").importance(Importance::Low),
+    Key::new("tasks.max.enforce", KeyKind::Boolean, "Accepted as in Kafka Connect.").default("true").importance(Importance::Low),
+    Key::new("config.action.reload", KeyKind::String, "Accepted as in Kafka Connect.").default("restart").values(&["none", "restart"]).importance(Importance::Low),
     Key::new(
         "errors.tolerance",
         KeyKind::String,
@@ -30,24 +31,52 @@ const COMMON: &[Key] = &[
     .default("none")
     .values(&["none", "all"])
     .group("Errors"),
-    Key::new("errors.retry.timeout", KeyKind::Long, "Accepted as in Kafka Connect; passing trouble is retried without end.")
-        .importance(Importance::Low)
-        .group("Errors"),
-    Key::new("errors.retry.delay.max.ms", KeyKind::Long, "The longest wait between tries, in milliseconds.")
+    Key::new(
+        "errors.retry.timeout",
+        KeyKind::Long,
+        "Milliseconds that a Schema Registry which does not answer is asked again before the records that need it are treated as errors.tolerance \
+         says; -1: without end, while they wait. Kafka Connect's default is 0. Uploads and the brokers are tried again in any case.",
+    )
+    .default("-1")
+    .validator(at_least_minus_one)
+    .group("Errors"),
+    Key::new("errors.retry.delay.max.ms", KeyKind::Long, "The longest wait between such questions, in milliseconds; the first is 300, and each doubles.")
         .default("60000")
+        .validator(at_least_zero)
+        .group("Errors"),
+    Key::new(
+        "task.restart.max.attempts",
+        KeyKind::Int,
+        "How often a task starts over after passing trouble (network, throttling, rebalances) before it fails; -1: without end. What needs a \
+         person fails at once. A minute of work begins the count anew.",
+    )
+    .default("-1")
+    .validator(at_least_minus_one)
+    .group("Errors"),
+    Key::new("task.restart.backoff.ms", KeyKind::Long, "Milliseconds before a task starts over for the first time; each further wait doubles.")
+        .default("300")
+        .validator(at_least_zero)
+        .group("Errors"),
+    Key::new("task.restart.backoff.max.ms", KeyKind::Long, "The longest wait before a task starts over, in milliseconds.")
+        .default("60000")
+        .validator(at_least_zero)
         .group("Errors"),
     Key::new("errors.log.enable", KeyKind::Boolean, "Whether each row that can't be used is logged.").default("false").group("Errors"),
-    Key::new("errors.log.include.messages", KeyKind::Boolean, "Accepted as in Kafka Connect; rows are never logged whole.")
-        .importance(Importance::Low)
-        .group("Errors"),
+    Key::new(
+        "errors.log.include.messages",
+        KeyKind::Boolean,
+        "Whether such a line has the record's timestamp too, as in Kafka Connect for sinks. Keys and values are never logged.",
+    )
+    .default("false")
+    .group("Errors"),
     Key::new("errors.deadletterqueue.topic.name", KeyKind::String, "The topic for rows that can't be used, with errors.tolerance=all.")
+        .default("")
         .group("Errors"),
     Key::new(
         "errors.deadletterqueue.topic.replication.factor",
         KeyKind::Int,
         "Accepted as in Kafka Connect; the brokers' default is used.",
     )
-    .importance(Importance::Low)
     .group("Errors"),
     Key::new(
         "errors.deadletterqueue.context.headers.enable",
@@ -60,8 +89,9 @@ const COMMON: &[Key] = &[
 
 /// What sinks and processors add: they read topics.
 const READER: &[Key] = &[
-    Key::new("topics", KeyKind::List, "The topics to read.").importance(Importance::High),
+    Key::new("topics", KeyKind::List, "The topics to read.").default("").importance(Importance::High),
     Key::new("topics.regex", KeyKind::String, "A regular expression of the topics to read; either this or topics.")
+        .default("")
         .importance(Importance::High),
 ];
 
@@ -74,13 +104,17 @@ const DECODED: &[Key] = &[
          TimestampConverter, ExtractField, HoistField, Flatten and SetSchemaMetadata (each with $Value), Filter, and ExtractNewImage: rows from \
          DynamoDB stream records.",
     )
+    .default("")
+    .importance(Importance::Low)
     .group("Transforms"),
     Key::new(
         "predicates",
         KeyKind::List,
         "The predicates that transforms name, by alias. There are HasHeaderKey, RecordIsTombstone and TopicNameMatches.",
     )
-    .group("Transforms"),
+    .default("")
+    .importance(Importance::Low)
+    .group("Predicates"),
     Key::new(
         "schema.conflict",
         KeyKind::String,
@@ -115,6 +149,14 @@ const PREFIXES: &[(&str, &str)] = &[
 
 fn at_least_one(value: &str) -> Result<(), String> {
     if value.parse::<i32>().is_ok_and(|n| n >= 1) { Ok(()) } else { Err("expected at least 1".into()) }
+}
+
+fn at_least_zero(value: &str) -> Result<(), String> {
+    if value.parse::<i64>().is_ok_and(|n| n >= 0) { Ok(()) } else { Err("expected at least 0".into()) }
+}
+
+fn at_least_minus_one(value: &str) -> Result<(), String> {
+    if value.parse::<i64>().is_ok_and(|n| n >= -1) { Ok(()) } else { Err("expected at least 0, or -1 for without end".into()) }
 }
 
 fn printable_name(value: &str) -> Result<(), String> {
@@ -168,8 +210,24 @@ impl Connector {
         }
     }
 
-    pub(crate) fn retry_delay_max(&self) -> Duration {
-        Duration::from_millis(self.config.int("errors.retry.delay.max.ms").and_then(|n| u64::try_from(n).ok()).unwrap_or(60_000))
+    /// How long an operation is tried again, and the longest wait between tries; without an end `None`.
+    pub(crate) fn retries(&self) -> (Option<Duration>, Duration) {
+        let limit = self.config.int("errors.retry.timeout").and_then(|ms| u64::try_from(ms).ok());
+        (limit.map(Duration::from_millis), self.millis("errors.retry.delay.max.ms"))
+    }
+
+    /// The waits before the task starts over.
+    pub(crate) fn restart_backoff(&self) -> Backoff {
+        Backoff::new(self.millis("task.restart.backoff.ms"), self.millis("task.restart.backoff.max.ms"))
+    }
+
+    /// How often the task starts over; without an end `None`.
+    pub(crate) fn restart_attempts(&self) -> Option<u32> {
+        self.config.int("task.restart.max.attempts").and_then(|n| u32::try_from(n).ok())
+    }
+
+    fn millis(&self, key: &str) -> Duration {
+        Duration::from_millis(self.config.int(key).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0))
     }
 
     pub(crate) fn decoder_options(&self, converter: Converter) -> DecoderOptions {
@@ -235,8 +293,12 @@ fn common_errors(plugin: &Plugin, config: &Config) -> Vec<ConfigError> {
     errors
 }
 
-/// The errors of a file as one error.
+/// The errors of a file as one error, each with its line.
 pub(crate) fn as_error(file: &ConnectorFile, errors: &[ConfigError]) -> Error {
     let what = format!("{} ({})", file.path.display(), file.name());
-    ConfigError::into_error(&what, errors).unwrap_or_else(|| Error::config(format!("{what} is not valid")))
+    let line = |error: &ConfigError| file.lines.get(&error.key).map(|line| format!("line {line}: ")).unwrap_or_default();
+    let errors = file.unresolved(errors.to_vec());
+    let lines: String = errors.iter().map(|error| format!("\n  {}{error}", line(error))).collect();
+    let plural = if errors.len() == 1 { "" } else { "s" };
+    Error::config(format!("{what}: {} error{plural}{lines}", errors.len()))
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use lakefeed_core::{ErrorKind, PluginKind, Position, Result, TopicPartition};
+use lakefeed_core::{ErrorKind, PluginKind, Position, Result, TopicPartition, shorten};
 use lakefeed_kafka::{GroupOffset, delete_group, group_offsets, set_group_offsets};
 use serde_json::{Map, Value, json};
 
@@ -131,11 +131,13 @@ fn of_group(change: &ConnectorOffset) -> Result<(TopicPartition, Option<i64>), R
     };
     let topic =
         topic.as_str().filter(|t| !t.is_empty()).ok_or_else(|| wrong("Kafka topic names must be valid strings and may not be null"))?;
-    let number = whole(number).and_then(|n| i32::try_from(n).ok()).filter(|n| *n >= 0);
+    let number = whole("partition", number)?.and_then(|n| i32::try_from(n).ok()).filter(|n| *n >= 0);
     let number = number.ok_or_else(|| wrong("Kafka partitions must be valid numbers and may not be null"))?;
     let offset = |object: &Map<String, Value>| match object.get("kafka_offset") {
         None => Err(wrong("The offset for a sink connector should either be null or contain the key 'kafka_offset'")),
-        Some(offset) => whole(offset).filter(|n| *n >= 0).ok_or_else(|| wrong("Kafka offsets must be valid numbers and may not be null")),
+        Some(offset) => {
+            whole("offset", offset)?.filter(|n| *n >= 0).ok_or_else(|| wrong("Kafka offsets must be valid numbers and may not be null"))
+        }
     };
     let offset = match &change.offset {
         None => None,
@@ -145,9 +147,15 @@ fn of_group(change: &ConnectorOffset) -> Result<(TopicPartition, Option<i64>), R
     Ok((TopicPartition::new(topic, number), offset))
 }
 
-/// A number, or a text that is one.
-fn whole(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+/// A number, or a text that is one; `what` it is.
+fn whole(what: &str, value: &Value) -> Result<Option<i64>, Refusal> {
+    let Some(text) = value.as_str() else { return Ok(value.as_i64()) };
+    text.parse().map(Some).map_err(|_| {
+        let (name, shown) = (what[..1].to_uppercase() + &what[1..], shorten(text.as_bytes()));
+        Refusal::Wrong(format!(
+            "Failed to parse the following Kafka {what} value in the provided offsets: '{shown}'. {name} values for sink connectors need to be integers."
+        ))
+    })
 }
 
 fn not_now(name: &str) -> impl Fn(lakefeed_core::Error) -> Refusal {
@@ -185,7 +193,10 @@ mod tests {
             ("{}", "cannot be null or missing"),
             (r#"{"partition":{}}"#, "must contain the keys 'kafka_topic' and 'kafka_partition'"),
             (r#"{"partition":{"kafka_topic":null,"kafka_partition":1}}"#, "topic names must be valid strings"),
-            (r#"{"partition":{"kafka_topic":"t","kafka_partition":"x"}}"#, "partitions must be valid numbers"),
+            (
+                r#"{"partition":{"kafka_topic":"t","kafka_partition":"x"}}"#,
+                "Kafka partition value in the provided offsets: 'x'. Partition values",
+            ),
             (r#"{"partition":{"kafka_topic":"t","kafka_partition":-1}}"#, "partitions must be valid numbers"),
             (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{}}"#, "contain the key 'kafka_offset'"),
             (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{"kafka_offset":-5}}"#, "offsets must be valid numbers"),

@@ -42,6 +42,7 @@ pub(crate) const CLASSES: &[Key] = &[
         "How values are read: JsonConverter, AvroConverter, StringConverter, ByteArrayConverter, IntegerConverter, LongConverter, ShortConverter, \
          DoubleConverter, FloatConverter or BooleanConverter. Without it here and in the worker's file: plain JSON.",
     )
+    .importance(Importance::Low)
     .group("Connector"),
     Key::new("header.converter", KeyKind::Class, "Accepted as in Kafka Connect; headers are kept as they are.")
         .importance(Importance::Low)
@@ -76,6 +77,20 @@ pub const CONVERTERS: [&str; 10] = [
     "org.apache.kafka.connect.converters.FloatConverter",
     "org.apache.kafka.connect.converters.BooleanConverter",
 ];
+
+/// The keys of a converter by its simple name, each as it is called behind `value.converter.`.
+pub fn converter_keys(class: &str) -> impl Iterator<Item = (&'static str, &'static Key)> {
+    const JSON: &[&str] = &["schemas.enable", "schema.content", "schemas.cache.size", "decimal.format", "replace.null.with.default"];
+    const TEXT: &[&str] = &["converter.encoding"];
+    let of = |name: &str| match class {
+        "JsonConverter" => JSON.contains(&name),
+        "StringConverter" => TEXT.contains(&name),
+        "AvroConverter" => !JSON.contains(&name) && !TEXT.contains(&name),
+        _ => false,
+    };
+    let named = VALUE_KEYS.iter().map(|key| (key.name.trim_start_matches("value.converter."), key));
+    named.filter(|(name, _)| of(name)).collect::<Vec<_>>().into_iter()
+}
 
 fn simple(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or_default()

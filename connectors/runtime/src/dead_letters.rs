@@ -20,6 +20,8 @@ pub(crate) struct DeadLetters {
     tolerate: bool,
     headers: bool,
     log: bool,
+    /// Whether the log has the records' timestamps.
+    log_messages: bool,
     /// Rows since the last [`DeadLetters::flush`], and the first of them for the log.
     pending: usize,
     first: Option<String>,
@@ -43,6 +45,7 @@ impl DeadLetters {
             tolerate: config.text("errors.tolerance") == "all",
             headers: config.bool("errors.deadletterqueue.context.headers.enable"),
             log: config.bool("errors.log.enable"),
+            log_messages: config.bool("errors.log.include.messages"),
             pending: 0,
             first: None,
         })
@@ -58,7 +61,7 @@ impl DeadLetters {
         let (row, offset) = (rejected.row, records.offsets[rejected.row]);
         let field = rejected.field.as_ref().map(|f| format!(", field {f}")).unwrap_or_default();
         let what = format!("topic {}, partition {}, offset {offset}{field}: {}", records.topic, records.partition, rejected.message);
-        self.note(env, &what)?;
+        self.note(env, &what, Some(records.timestamps[row]))?;
         if let Some(own) = own {
             own.add(&DeadLetter {
                 partition: &TopicPartition { topic: Arc::clone(&records.topic), partition: records.partition },
@@ -101,7 +104,7 @@ impl DeadLetters {
     pub(crate) fn source_row(&mut self, env: &TaskEnv, reject: &SourceReject) -> Result<()> {
         let column = reject.column.as_ref().map(|c| format!(", column {c}")).unwrap_or_default();
         let what = format!("{}, line {}{column}: {}", reject.origin, reject.line, reject.message);
-        self.note(env, &what)?;
+        self.note(env, &what, None)?;
         let Some(producer) = &self.producer else { return Ok(()) };
         let task = env.context.task.to_string();
         let mut headers: Vec<(&str, Option<&[u8]>)> = Vec::new();
@@ -111,7 +114,7 @@ impl DeadLetters {
         producer.send_message(&Message { topic: &self.topic, key: None, value: Some(&reject.raw), timestamp_ms: None, headers: &headers })
     }
 
-    fn note(&mut self, env: &TaskEnv, what: &str) -> Result<()> {
+    fn note(&mut self, env: &TaskEnv, what: &str, timestamp_ms: Option<i64>) -> Result<()> {
         if !self.tolerate {
             return Err(Error::fatal(format!(
                 "{what} (to go on past such rows set errors.tolerance=all and errors.deadletterqueue.topic.name)"
@@ -119,7 +122,8 @@ impl DeadLetters {
         }
         env.stats.rejected.add(1);
         if self.log {
-            tracing::warn!(target: "lakefeed", connector = %env.connector.name, task = env.context.task, "A row can't be used: {what}");
+            let timestamp_ms = timestamp_ms.filter(|_| self.log_messages);
+            tracing::warn!(target: "lakefeed", connector = %env.connector.name, task = env.context.task, timestamp_ms, "A row can't be used: {what}");
         }
         self.pending += 1;
         self.first.get_or_insert_with(|| what.to_owned());

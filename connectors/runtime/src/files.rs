@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lakefeed_core::{Error, Result};
+use java_properties::LineContent;
+use lakefeed_core::{ConfigError, Error, Result};
 use serde_json::Value;
 
-/// The largest file that `${file:PATH:KEY}` reads.
+use crate::key_lines;
+
+/// The largest file that `${file:PATH:KEY}` and `${dir:PATH:FILE}` read.
 const PROVIDER_BYTES: u64 = 1 << 20;
 
 /// The configuration of one connector and where it came from.
@@ -18,6 +21,8 @@ pub struct ConnectorFile {
     pub raw: BTreeMap<String, String>,
     /// Keys and values, variables replaced.
     pub values: BTreeMap<String, String>,
+    /// The lines in which keys stand, from 1; of a configuration that did not come in a file none.
+    pub lines: BTreeMap<String, usize>,
     /// What it is to do at first.
     pub initial_state: TargetState,
 }
@@ -30,7 +35,23 @@ impl ConnectorFile {
     pub fn new(origin: &str, raw: BTreeMap<String, String>) -> Result<Self> {
         let path = PathBuf::from(origin);
         let values = substitute(raw.clone(), &path, &Variables::default())?;
-        Ok(Self { path, raw, values, initial_state: TargetState::Running })
+        Ok(Self { path, raw, values, lines: BTreeMap::new(), initial_state: TargetState::Running })
+    }
+
+    /// Errors that show a variable and not what it stands for, which may be a secret.
+    #[must_use]
+    pub fn unresolved(&self, mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
+        for error in &mut errors {
+            let (raw, value) = (self.raw.get(&error.key), self.values.get(&error.key));
+            if let Some((raw, value)) = raw.zip(value).filter(|(raw, value)| raw != value) {
+                error.value = error.value.take().map(|_| raw.clone());
+                // Of a shorter one, what is found is more likely a part of a word.
+                if value.len() > 3 {
+                    error.message = error.message.replace(value, raw);
+                }
+            }
+        }
+        errors
     }
 
     /// `name`, or the file's name while it has none.
@@ -99,19 +120,25 @@ pub fn read_connector(path: &Path, variables: &Variables) -> Result<ConnectorFil
     let text = read(path)?;
     let fault = |what: String| Error::config(format!("{}: {what}", path.display()));
     let mut initial_state = TargetState::Running;
+    let mut lines = BTreeMap::new();
     let raw = match serde_json::from_slice::<Value>(&text) {
         Ok(Value::Object(object)) => {
             if let Some(state) = object.get("initial_state").filter(|_| object.contains_key("config")) {
                 initial_state = TargetState::parse(state.as_str().unwrap_or_default()).map_err(&fault)?;
             }
+            lines = std::str::from_utf8(&text).map(key_lines::of_json).unwrap_or_default();
             from_json(object).map_err(fault)?
         }
         Ok(_) => return Err(fault("expected a JSON object or Java properties".into())),
         Err(error) if text.trim_ascii_start().starts_with(b"{") => return Err(fault("not valid JSON".into()).with_source(error)),
-        Err(_) => properties(&text, path)?,
+        Err(_) => {
+            let found = properties(&text, path)?;
+            lines.extend(found.iter().map(|(key, (_, line))| (key.clone(), *line)));
+            without_lines(found)
+        }
     };
     let values = substitute(raw.clone(), path, variables)?;
-    Ok(ConnectorFile { path: path.to_owned(), raw, values, initial_state })
+    Ok(ConnectorFile { path: path.to_owned(), raw, values, lines, initial_state })
 }
 
 /// Reads a worker file: Java properties.
@@ -120,7 +147,7 @@ pub fn read_connector(path: &Path, variables: &Variables) -> Result<ConnectorFil
 /// `Config`: the file can't be read, is not Java properties, or a variable has no value.
 pub fn read_worker(path: &Path, variables: &Variables) -> Result<BTreeMap<String, String>> {
     let text = read(path)?;
-    substitute(properties(&text, path)?, path, variables)
+    substitute(without_lines(properties(&text, path)?), path, variables)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -150,17 +177,28 @@ fn flat(object: serde_json::Map<String, Value>) -> Result<BTreeMap<String, Strin
     object.into_iter().map(text).collect()
 }
 
-fn properties(text: &[u8], path: &Path) -> Result<BTreeMap<String, String>> {
+/// The values and the lines of the keys of a file.
+fn properties(text: &[u8], path: &Path) -> Result<BTreeMap<String, (String, usize)>> {
     let mut values = BTreeMap::new();
-    java_properties::PropertiesIter::new(text).read_into(|key, value| drop(values.insert(key, value))).map_err(|e| {
-        Error::config(format!("{}: not Java properties (line {})", path.display(), e.line_number().unwrap_or(0))).with_source(e)
-    })?;
+    for line in java_properties::PropertiesIter::new(text) {
+        let line = line.map_err(|e| {
+            Error::config(format!("{}: not Java properties (line {})", path.display(), e.line_number().unwrap_or(0))).with_source(e)
+        })?;
+        let number = line.line_number();
+        if let LineContent::KVPair(key, value) = line.consume_content() {
+            values.insert(key, (value, number));
+        }
+    }
     Ok(values)
 }
 
-/// Replaces `${env:NAME}` and `${file:PATH:KEY}` as Kafka's EnvVarConfigProvider and FileConfigProvider do. `${env:NAME:-TEXT}` has a
+fn without_lines(values: BTreeMap<String, (String, usize)>) -> BTreeMap<String, String> {
+    values.into_iter().map(|(key, (value, _))| (key, value)).collect()
+}
+
+/// Replaces `${env:NAME}`, `${file:PATH:KEY}` and `${dir:PATH:FILE}` as Kafka's EnvVarConfigProvider, FileConfigProvider and DirectoryConfigProvider do. `${env:NAME:-TEXT}` has a
 /// default. Other `${...}` stay as they are.
-fn substitute(values: BTreeMap<String, String>, path: &Path, variables: &Variables) -> Result<BTreeMap<String, String>> {
+pub(crate) fn substitute(values: BTreeMap<String, String>, path: &Path, variables: &Variables) -> Result<BTreeMap<String, String>> {
     let fault = |key: &str, what: String| Error::config(format!("{}: {key}: {what}", path.display()));
     values.into_iter().map(|(key, value)| resolve(&value, variables).map(|v| (key.clone(), v)).map_err(|what| fault(&key, what))).collect()
 }
@@ -179,6 +217,7 @@ fn resolve(value: &str, variables: &Variables) -> Result<String, String> {
         match name.split_once(':') {
             Some(("env", variable)) => out.push_str(&environment(variable, variables)?),
             Some(("file", place)) => out.push_str(&from_file(place)?),
+            Some(("dir", place)) => out.push_str(&from_folder(place)?),
             _ => out.push_str(&from[..=end]),
         }
         rest = &from[end + 1..];
@@ -199,13 +238,27 @@ fn environment(variable: &str, variables: &Variables) -> Result<String, String> 
 fn from_file(place: &str) -> Result<String, String> {
     let (file, key) = place.rsplit_once(':').ok_or_else(|| format!("expected ${{file:PATH:KEY}}, found ${{file:{place}}}"))?;
     let path = Path::new(file);
-    // Whoever makes connectors may name any file: one without an end would stop the worker.
-    let fits = std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= PROVIDER_BYTES);
-    if !fits {
-        return Err(format!("{file} is no file of at most {PROVIDER_BYTES} bytes"));
-    }
+    bounded(path)?;
     let values = read(path).and_then(|text| properties(&text, path)).map_err(|e| e.chain())?;
-    values.get(key).cloned().ok_or_else(|| format!("{file} has no key {key}"))
+    values.get(key).map(|(value, _)| value.clone()).ok_or_else(|| format!("{file} has no key {key}"))
+}
+
+/// A file of a folder, whole, as secrets are mounted in containers.
+fn from_folder(place: &str) -> Result<String, String> {
+    let (folder, name) = place.rsplit_once(':').ok_or_else(|| format!("expected ${{dir:PATH:FILE}}, found ${{dir:{place}}}"))?;
+    if name.contains('/') {
+        return Err(format!("{name}: expected the name of a file in {folder}"));
+    }
+    let path = Path::new(folder).join(name);
+    bounded(&path)?;
+    let text = read(&path).map_err(|e| e.chain())?;
+    String::from_utf8(text).map_err(|_| format!("{}: expected text in UTF-8", path.display()))
+}
+
+/// Whoever makes connectors may name any file: one without an end would stop the worker.
+fn bounded(path: &Path) -> Result<(), String> {
+    let fits = std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= PROVIDER_BYTES);
+    if fits { Ok(()) } else { Err(format!("{} is no file of at most {PROVIDER_BYTES} bytes", path.display())) }
 }
 
 #[cfg(test)]
@@ -242,6 +295,17 @@ mod tests {
         assert_eq!(values, pairs(&[("home", "x/y"), ("name", "a"), ("other", "${topic}")]));
         let error = parse("name=a\nk=${env:LAKEFEED_NO_SUCH}").expect_err("no such variable");
         assert!(error.chain().contains("no variable LAKEFEED_NO_SUCH"), "{}", error.chain());
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(dir.path().join("secret"), "s=1\n").expect("written");
+        let home = dir.path().display();
+        let values = parse(&format!("name=a\nk=${{dir:{home}:secret}}.\nl=${{file:{home}/secret:s}}")).expect("valid");
+        assert_eq!((&*values["k"], &*values["l"]), ("s=1\n.", "1"));
+        for (place, reason) in
+            [("", "expected ${dir:PATH:FILE}"), (":../x", "expected the name of a file"), (":none", "is no file of at most")]
+        {
+            let error = parse(&format!("name=a\nk=${{dir:{home}{place}}}")).expect_err("refused");
+            assert!(error.chain().contains(reason), "{}", error.chain());
+        }
         let error = parse("name=a\nk=${file:/dev/zero:key}").expect_err("no end");
         assert!(error.chain().contains("/dev/zero is no file"), "{}", error.chain());
     }

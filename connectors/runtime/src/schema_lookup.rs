@@ -7,24 +7,29 @@ use lakefeed_formats::{Decoder, WriterSchema};
 use lakefeed_registry::{Registry, RegistrySettings};
 
 use crate::backoff::Backoff;
+use crate::connector::Connector;
 
-/// The longest wait between questions to a registry that does not answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The first wait, as in Kafka Connect.
+const FIRST_WAIT: Duration = Duration::from_millis(300);
 
-/// Asks the registry for schemas that a decoder needs. When it does not answer, the records wait, and the task goes on serving its group.
+/// Asks the registry for schemas that a decoder needs. When it does not answer, the records wait, and the task goes on serving its group; with
+/// `errors.retry.timeout` they can't be used after that time.
 #[derive(Debug)]
 pub(crate) struct SchemaLookup {
     connector: String,
     registry: Option<Registry>,
     backoff: Backoff,
+    /// How long records wait.
+    limit: Option<Duration>,
     /// Since when it has not answered, and when it is asked again.
     outage: Option<(Instant, Instant)>,
 }
 
 impl SchemaLookup {
-    pub(crate) fn open(connector: &str, settings: Option<&RegistrySettings>) -> Result<Self> {
+    pub(crate) fn open(connector: &Connector, settings: Option<&RegistrySettings>) -> Result<Self> {
         let registry = settings.map(Registry::new).transpose()?;
-        Ok(Self { connector: connector.to_owned(), registry, backoff: Backoff::new(LONGEST_WAIT), outage: None })
+        let (limit, longest) = connector.retries();
+        Ok(Self { connector: connector.name.clone(), registry, backoff: Backoff::new(FIRST_WAIT, longest), limit, outage: None })
     }
 
     /// Whether it is time to ask again.
@@ -35,6 +40,7 @@ impl SchemaLookup {
     /// Gives the decoder the schemas that `records` name; false if the registry does not answer now.
     pub(crate) fn teach(&mut self, decoder: &mut Decoder, records: &Records) -> Result<bool> {
         let Some(registry) = &mut self.registry else { return Ok(true) };
+        let mut gave_up = false;
         for id in decoder.unknown_schemas(records) {
             let schema = match registry.schema(id) {
                 Ok(Some(schema)) if schema.kind == "AVRO" => {
@@ -57,14 +63,20 @@ impl SchemaLookup {
                         );
                     }
                     let since = self.outage.map_or(now, |(since, _)| since);
-                    self.outage = Some((since, now + self.backoff.delay()));
-                    return Ok(false);
+                    let again = now + self.backoff.delay();
+                    let Some(limit) = self.limit.filter(|limit| now >= since + *limit) else {
+                        self.outage = Some((since, self.limit.map_or(again, |limit| again.min(since + limit))));
+                        return Ok(false);
+                    };
+                    self.outage = Some((since, again));
+                    gave_up = true;
+                    Err(format!("{}; it has been asked for {} ms (errors.retry.timeout)", error.chain(), limit.as_millis()))
                 }
                 Err(error) => return Err(error),
             };
             decoder.learn_schema(id, schema);
         }
-        if let Some((since, _)) = self.outage.take() {
+        if let Some((since, _)) = self.outage.take_if(|_| !gave_up) {
             self.backoff.reset();
             tracing::info!(target: "lakefeed", connector = %self.connector, seconds = since.elapsed().as_secs(), "The Schema Registry answers again");
         }

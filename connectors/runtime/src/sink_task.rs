@@ -65,7 +65,7 @@ impl<'a> SinkTask<'a> {
             dead_letters,
             converter: values.converter,
             decoders: HashMap::new(),
-            schemas: SchemaLookup::open(&env.connector.name, values.registry.as_ref())?,
+            schemas: SchemaLookup::open(&env.connector, values.registry.as_ref())?,
             waiting: None,
             committed: HashMap::new(),
             marks,

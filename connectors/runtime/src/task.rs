@@ -8,7 +8,7 @@ use lakefeed_core::{Error, ErrorKind, Result, TaskContext};
 use lakefeed_kafka::{Consumer, Event, partition_count};
 
 use crate::active_topics::ActiveTopics;
-use crate::backoff::{Backoff, sleep};
+use crate::backoff::sleep;
 use crate::connector::Connector;
 use crate::stats::{TaskState, TaskStats};
 use crate::worker_config::WorkerConfig;
@@ -119,7 +119,7 @@ impl TaskEnv {
 
     /// Calls `attempt` until it ends by itself; after passing trouble again, from what was committed, with growing waits.
     pub(crate) fn run(&self, mut attempt: impl FnMut(&Self) -> Result<()>) -> Result<()> {
-        let mut backoff = Backoff::new(self.connector.retry_delay_max());
+        let (mut backoff, mut attempts) = (self.connector.restart_backoff(), 0);
         loop {
             self.stats.set_state(TaskState::Running);
             let started = Instant::now();
@@ -133,7 +133,14 @@ impl TaskEnv {
             }
             if started.elapsed().as_secs() > 60 {
                 backoff.reset();
+                attempts = 0;
             }
+            if self.connector.restart_attempts().is_some_and(|limit| attempts >= limit) {
+                return Err(
+                    Error::retry(format!("the task has started over {attempts} times (task.restart.max.attempts)")).with_source(error)
+                );
+            }
+            attempts += 1;
             let delay = backoff.delay();
             tracing::warn!(
                 target: "lakefeed", connector = %self.connector.name, task = self.context.task, error = %error.chain(), delay_ms = delay.as_millis() as u64,

@@ -84,7 +84,7 @@ impl TaskThread {
                 }
                 Err(error) => {
                     tracing::error!(target: "lakefeed", connector = %env.connector.name, task = env.context.task, error = %error.chain(), "The task has failed");
-                    env.stats.set_trouble(TaskState::Failed, error.chain());
+                    env.stats.set_trouble(TaskState::Failed, format!("{}. {}", error.chain(), next_step(error.kind())));
                 }
             }
             result
@@ -103,6 +103,16 @@ impl TaskThread {
     pub(crate) fn join(self) -> Result<()> {
         let panicked = || Error::fatal(format!("{}-{}: the task's thread panicked", self.task.connector, self.task.task));
         self.thread.join().unwrap_or_else(|_| Err(panicked()))
+    }
+}
+
+/// What a person does about a failed task.
+fn next_step(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Config => "Next step: change the connector's configuration; its tasks start again with it",
+        ErrorKind::Reject | ErrorKind::Fatal | ErrorKind::Retry => {
+            "Next step: mend that, or change the configuration; then restart the task"
+        }
     }
 }
 

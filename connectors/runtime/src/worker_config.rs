@@ -9,6 +9,7 @@ use lakefeed_kafka::ClientSettings;
 
 use crate::connector::Connector;
 use crate::converters::{self, ValueConverter};
+use crate::rest_ssl::{self, RestSsl};
 
 /// Where REST calls are answered unless told otherwise: on this machine only.
 const DEFAULT_LISTENER: &str = "http://127.0.0.1:8083";
@@ -58,7 +59,7 @@ const KEYS: &[Key] = &[
     Key::new(
         "listeners",
         KeyKind::List,
-        "Where REST calls are answered, http://HOST:PORT with commas; without HOST on every interface, port 0 is a free one.",
+        "Where REST calls are answered, http://HOST:PORT or https://HOST:PORT with commas; without HOST on every interface, port 0 is a free one.",
     )
     .default(DEFAULT_LISTENER)
     .validator(listeners_are_http)
@@ -94,6 +95,18 @@ const KEYS: &[Key] = &[
     Key::new("access.control.allow.methods", KeyKind::List, "The methods that such pages may use; unset, GET, POST and HEAD.")
         .importance(Importance::Low)
         .group("REST"),
+    Key::new("admin.listeners", KeyKind::List, "Not supported: /admin/loggers is answered on listeners.")
+        .validator(|_| Err("not supported: /admin/loggers is answered on listeners; leave it out".into()))
+        .importance(Importance::Low)
+        .group("REST"),
+    Key::new(
+        "connector.client.config.override.policy",
+        KeyKind::String,
+        "Accepted as in Kafka Connect; connectors may override every setting of their clients.",
+    )
+    .values(&["All"])
+    .importance(Importance::Low)
+    .group("Worker"),
     Key::new("topic.tracking.enable", KeyKind::Boolean, "Whether the topics that a connector uses are shown.")
         .default("true")
         .importance(Importance::Low)
@@ -108,7 +121,7 @@ const KEYS: &[Key] = &[
     Key::new("plugin.discovery", KeyKind::String, "Accepted as in Kafka Connect; all plugins are in the binary.")
         .importance(Importance::Low)
         .group("Worker"),
-    Key::new("config.providers", KeyKind::List, "Accepted as in Kafka Connect; ${env:NAME} and ${file:PATH:KEY} always work.")
+    Key::new("config.providers", KeyKind::List, "Accepted as in Kafka Connect; ${env:NAME}, ${file:PATH:KEY} and ${dir:PATH:FILE} always work.")
         .importance(Importance::Low)
         .group("Worker"),
     Key::new("group.id", KeyKind::String, "Accepted as in Kafka Connect's distributed mode; each connector is its own group.")
@@ -121,6 +134,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("producer.", "A setting of the producers, under Kafka's name."),
     ("admin.", "A setting of the admin clients, under Kafka's name."),
     ("config.providers.", "Accepted as in Kafka Connect."),
+    ("metrics.", "Accepted as in Kafka Connect; GET /metrics has them all."),
     ("rest.", "Accepted as in Kafka Connect."),
     ("security.", "A setting of all clients, under Kafka's name."),
     ("sasl.", "A setting of all clients, under Kafka's name."),
@@ -133,21 +147,44 @@ fn basic_auth_only(value: &str) -> Result<(), String> {
 }
 
 fn listeners_are_http(value: &str) -> Result<(), String> {
-    value.split(',').map(str::trim).filter(|v| !v.is_empty()).try_for_each(|listener| listener_address(listener).map(|_| ()))
+    value.split(',').map(str::trim).filter(|v| !v.is_empty()).try_for_each(|listener| Listener::parse(listener).map(|_| ()))
 }
 
-/// Host (empty: every interface) and port of a listener.
-fn listener_address(listener: &str) -> Result<(String, u16), String> {
-    let expected = || format!("expected http://HOST:PORT, found '{listener}' (https is not supported in this version)");
-    let rest = listener.strip_prefix("http://").or_else(|| listener.strip_prefix("HTTP://")).ok_or_else(expected)?;
-    let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(expected)?;
-    let port = port.parse().map_err(|_| expected())?;
-    Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
+/// Where REST calls are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Whether over TLS.
+    pub https: bool,
+    /// The host; empty: every interface.
+    pub host: String,
+    /// The port; 0: any free one.
+    pub port: u16,
+}
+
+impl Listener {
+    fn parse(text: &str) -> Result<Self, String> {
+        let expected = || format!("expected http://HOST:PORT or https://HOST:PORT, found '{text}'");
+        let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(expected()),
+        };
+        let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(expected)?;
+        let port = port.parse().map_err(|_| expected())?;
+        Ok(Self { https, host: host.trim_start_matches('[').trim_end_matches(']').to_owned(), port })
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
 }
 
 /// The keys of a worker file.
 pub fn worker_definition() -> ConfigDef {
-    let keys = ConfigDef::new().keys(KEYS).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
+    let keys =
+        ConfigDef::new().keys(KEYS).keys(rest_ssl::KEYS).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
     PREFIXES.iter().chain(converters::PREFIXES).fold(keys, |def, (prefix, doc)| def.prefix(prefix, doc))
 }
 
@@ -178,7 +215,14 @@ impl WorkerConfig {
         if config.get("rest.extension.classes").is_some() && config.get("rest.basic.auth.file").is_none() {
             return Err(vec![ConfigError::key("rest.basic.auth.file", "is required, because rest.extension.classes asks for passwords")]);
         }
-        Ok(Self { config })
+        let worker = Self { config };
+        if worker.listeners().iter().any(|listener| listener.https) {
+            let errors = worker.rest_ssl().errors();
+            if !errors.is_empty() {
+                return Err(errors);
+            }
+        }
+        Ok(worker)
     }
 
     /// The settings of a client of `role` (`consumer`, `producer`, `admin`): those of all clients, then those of the role, then the
@@ -220,10 +264,15 @@ impl WorkerConfig {
         none.map_or_else(|_| ClientSettings::new(self.config.text("bootstrap.servers")), |none| self.client("admin", &none))
     }
 
-    /// Host (empty: every interface) and port of each listener.
-    pub fn listeners(&self) -> Vec<(String, u16)> {
+    /// Where REST calls are answered.
+    pub fn listeners(&self) -> Vec<Listener> {
         // Checked by the key's validator.
-        self.config.list("listeners").into_iter().filter_map(|listener| listener_address(listener).ok()).collect()
+        self.config.list("listeners").into_iter().filter_map(|listener| Listener::parse(listener).ok()).collect()
+    }
+
+    /// What is said of TLS for REST calls.
+    pub fn rest_ssl(&self) -> RestSsl<'_> {
+        RestSsl::of(&self.config)
     }
 
     /// Whether the listeners are those of the default.
