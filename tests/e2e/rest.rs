@@ -20,6 +20,11 @@ impl Client {
         Self(line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address").to_owned())
     }
 
+    /// Host and port: its `worker_id`.
+    pub(crate) fn address(&self) -> &str {
+        &self.0
+    }
+
     #[track_caller]
     fn raw(&self, method: &str, path: &str, body: Option<&[u8]>) -> HttpAnswer {
         let headers: &[_] = if body.is_some() { &[("Content-Type", "application/json")] } else { &[] };
@@ -32,7 +37,7 @@ impl Client {
     }
 
     #[track_caller]
-    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let text = body.map(ToString::to_string);
         let answer = self.raw(method, path, text.as_deref().map(str::as_bytes));
         (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())

@@ -184,6 +184,14 @@ impl Producer {
         let sent = self.client.send_offsets_to_transaction(&list, &group, TRANSACTION_TIMEOUT);
         self.check()?;
         sent.map_err(|e| self.transaction("can't add the offsets to the transaction", e))?;
+        self.commit_transaction()
+    }
+
+    /// Makes what was sent since [`Producer::begin`] visible.
+    ///
+    /// # Errors
+    /// As for [`Producer::commit`].
+    pub fn commit_transaction(&self) -> Result<()> {
         let mut committed = self.client.commit_transaction(TRANSACTION_TIMEOUT);
         // A commit whose answer is not known may be asked for again (librdkafka: retriable errors of commit_transaction).
         for _ in 0..3 {

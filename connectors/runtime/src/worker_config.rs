@@ -7,6 +7,7 @@ use std::time::Duration;
 use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, PluginKind, Result};
 use lakefeed_kafka::ClientSettings;
 
+use crate::cluster::{self, ClusterConfig};
 use crate::connector::Connector;
 use crate::converters::{self, ValueConverter};
 
@@ -18,10 +19,14 @@ const KEYS: &[Key] = &[
         .default("localhost:9092")
         .importance(Importance::High)
         .group("Kafka"),
-    Key::new("offset.storage.file.filename", KeyKind::String, "The file that keeps how far each source has come.")
-        .default("lakefeed.offsets.json")
-        .importance(Importance::High)
-        .group("Worker"),
+    Key::new(
+        "offset.storage.file.filename",
+        KeyKind::String,
+        "The file that keeps how far each source has come, while the worker is in no cluster.",
+    )
+    .default("lakefeed.offsets.json")
+    .importance(Importance::High)
+    .group("Worker"),
     Key::new("offset.flush.interval.ms", KeyKind::Long, "Milliseconds between commits of offsets.").default("5000").group("Worker"),
     Key::new("offset.flush.timeout.ms", KeyKind::Long, "Milliseconds that a commit of a source waits for the brokers' acknowledgements.")
         .default("60000")
@@ -111,9 +116,6 @@ const KEYS: &[Key] = &[
     Key::new("config.providers", KeyKind::List, "Accepted as in Kafka Connect; ${env:NAME} and ${file:PATH:KEY} always work.")
         .importance(Importance::Low)
         .group("Worker"),
-    Key::new("group.id", KeyKind::String, "Accepted as in Kafka Connect's distributed mode; each connector is its own group.")
-        .importance(Importance::Low)
-        .group("Worker"),
 ];
 
 const PREFIXES: &[(&str, &str)] = &[
@@ -147,7 +149,12 @@ fn listener_address(listener: &str) -> Result<(String, u16), String> {
 
 /// The keys of a worker file.
 pub fn worker_definition() -> ConfigDef {
-    let keys = ConfigDef::new().keys(KEYS).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
+    let keys = ConfigDef::new()
+        .keys(KEYS)
+        .keys(cluster::config::KEYS)
+        .keys(converters::CLASSES)
+        .keys(converters::VALUE_KEYS)
+        .keys(converters::KEY_KEYS);
     PREFIXES.iter().chain(converters::PREFIXES).fold(keys, |def, (prefix, doc)| def.prefix(prefix, doc))
 }
 
@@ -178,7 +185,13 @@ impl WorkerConfig {
         if config.get("rest.extension.classes").is_some() && config.get("rest.basic.auth.file").is_none() {
             return Err(vec![ConfigError::key("rest.basic.auth.file", "is required, because rest.extension.classes asks for passwords")]);
         }
-        Ok(Self { config })
+        let errors = ClusterConfig::errors(&config);
+        if errors.is_empty() { Ok(Self { config }) } else { Err(errors) }
+    }
+
+    /// The cluster that the worker is a member of, if it is in one.
+    pub(crate) fn cluster(&self) -> Option<ClusterConfig> {
+        ClusterConfig::read(&self.config)
     }
 
     /// The settings of a client of `role` (`consumer`, `producer`, `admin`): those of all clients, then those of the role, then the
@@ -216,8 +229,13 @@ impl WorkerConfig {
 
     /// The settings of an admin client.
     pub fn admin(&self) -> ClientSettings {
+        self.client_of("admin")
+    }
+
+    /// The settings of a client of the worker's own.
+    pub(crate) fn client_of(&self, role: &str) -> ClientSettings {
         let none = ConfigDef::new().parse(&BTreeMap::new());
-        none.map_or_else(|_| ClientSettings::new(self.config.text("bootstrap.servers")), |none| self.client("admin", &none))
+        none.map_or_else(|_| ClientSettings::new(self.config.text("bootstrap.servers")), |none| self.client(role, &none))
     }
 
     /// Host (empty: every interface) and port of each listener.
