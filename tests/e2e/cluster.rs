@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use lakefeed_kit::{Process, kafka, minio, unique, wait_for, wait_until};
+use lakefeed_kit::{Process, kafka, minio, run, unique, wait_for, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -209,6 +209,12 @@ fn a_record_that_can_not_be_used_harms_nobody() {
     assert!(status == 400 && said["message"].as_str().is_some_and(|m| m.contains("max.message.bytes")), "{status} {said}");
     assert_eq!(member.client.get("/connectors"), json!(["damaged", "good"]));
     stop(&mut member.process);
+}
+
+#[test]
+fn the_ready_worker_file_is_accepted() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/connectors/config/cluster-worker.properties");
+    run(&mut lakefeed(&["check", file]), PATIENCE).success();
 }
 
 #[test]

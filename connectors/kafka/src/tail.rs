@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, ErrorKind, Result, TopicPartition};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -30,8 +31,21 @@ pub struct LogRecord {
 ///
 /// Memory: librdkafka keeps at most 64 KiB of each partition ahead of the reader, and one record more.
 pub struct Tail {
-    client: BaseConsumer,
+    client: BaseConsumer<Context>,
 }
+
+struct Context;
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition is none.
+        if error.rdkafka_error_code() != Some(Code::PartitionEOF) {
+            tracing::warn!(target: "lakefeed", error = %error, "Kafka client: {reason}");
+        }
+    }
+}
+
+impl ConsumerContext for Context {}
 
 impl std::fmt::Debug for Tail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -54,7 +68,7 @@ impl Tail {
         let settings = settings.clone().set("queued.max.messages.kbytes", "64").set("group.id", "lakefeed-tail");
         let settings = reader_settings(&settings).set("auto.offset.reset", "earliest");
         let failed = |e| wrap(format!("can't read from Kafka at {}", settings.bootstrap()), e);
-        let client: BaseConsumer = settings.native().create().map_err(failed)?;
+        let client: BaseConsumer<Context> = settings.native().create_with_context(Context).map_err(failed)?;
         let mut list = TopicPartitionList::new();
         for (partition, offset) in from {
             list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset)).map_err(failed)?;

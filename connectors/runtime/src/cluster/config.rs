@@ -146,3 +146,40 @@ impl ClusterConfig {
         errors
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::worker_config::WorkerConfig;
+
+    fn parse(lines: &[(&str, &str)]) -> Result<WorkerConfig, String> {
+        let values: BTreeMap<_, _> = lines.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        WorkerConfig::check(&values).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+
+    const WHOLE: [(&str, &str); 4] =
+        [("group.id", "g"), ("config.storage.topic", "c"), ("offset.storage.topic", "o"), ("status.storage.topic", "s")];
+
+    #[test]
+    fn the_defaults_are_those_of_kafka_connect() {
+        let cluster = parse(&WHOLE).expect("valid").cluster().expect("a cluster");
+        let topics = cluster.topics.map(|topic| (topic.name, topic.partitions, topic.replicas));
+        assert_eq!(topics, [("c".into(), 1, 3), ("o".into(), 25, 3), ("s".into(), 5, 3)]);
+        assert_eq!(cluster.session_timeout.as_secs(), 10);
+        assert!(parse(&[("group.id", "g")]).expect("valid").cluster().is_none(), "alone without config.storage.topic");
+    }
+
+    #[test]
+    fn a_half_cluster_is_refused_with_what_is_missing() {
+        for missing in WHOLE.map(|(key, _)| key) {
+            let rest: Vec<_> = WHOLE.into_iter().filter(|(key, _)| *key != missing).collect();
+            let said = parse(&rest).expect_err("refused");
+            assert!(said.contains(&format!("{missing}: is required")), "{said}");
+        }
+        let with = |key, value| parse(&WHOLE.into_iter().chain([(key, value)]).collect::<Vec<_>>()).expect_err("refused");
+        assert!(with("status.storage.topic", "o").contains("must be another topic"));
+        assert!(with("heartbeat.interval.ms", "10000").contains("must be less than session.timeout.ms"));
+        assert!(with("offset.storage.partitions", "0").contains("at least 1, or -1"));
+    }
+}

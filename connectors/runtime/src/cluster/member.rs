@@ -41,18 +41,28 @@ impl Places {
         Self { own: BTreeSet::new(), count }
     }
 
-    /// Whether a task is this worker's. Tasks of one connector lie side by side, as different workers have different partitions.
+    /// Whether a task is this worker's.
     pub(crate) fn has(&self, connector: &str, task: u32) -> bool {
         self.own.contains(&place(connector, task, self.count))
     }
 }
 
 /// The partition of a task: the same on every worker, now and in later versions.
+///
+/// The tasks of a connector lie about a third of the partitions apart, and all partitions are used before one is used again: the members of a group have
+/// neighbouring partitions at first.
 fn place(connector: &str, task: u32, count: i32) -> i32 {
     // FNV-1a, 64 bits.
     let hash = connector.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let count = u64::try_from(count.max(1)).unwrap_or(1);
-    i32::try_from((hash % count + u64::from(task)) % count).unwrap_or(0)
+    // Without a common divisor the steps go through all partitions.
+    let step = (count / 3..).find(|step| divisor(*step, count) == 1).unwrap_or(1);
+    i32::try_from((hash % count + u64::from(task) * step) % count).unwrap_or(0)
+}
+
+/// The greatest common divisor.
+fn divisor(one: u64, other: u64) -> u64 {
+    if other == 0 { one } else { divisor(other, one % other) }
 }
 
 /// Partitions that are given up when these tasks have ended.
@@ -117,6 +127,9 @@ impl Session<'_> {
             let mut places = self.member.herder.shared.places();
             match event {
                 Event::Assigned(assignments) => {
+                    if assignments.is_empty() {
+                        continue;
+                    }
                     places.own.extend(assignments.iter().map(|a| a.partition.partition));
                     tracing::info!(target: "lakefeed", places = ?places.own, of = places.count, "The worker has its share of the cluster's tasks");
                     self.member.own(places);
@@ -255,8 +268,12 @@ mod tests {
             .iter()
             .map(|(name, task)| place(name, *task, 25))
             .collect();
-        assert_eq!(places, [0, 0, 0, 0, 0, 0]);
+        assert_eq!(places, [22, 5, 14, 22, 12, 24]);
         assert_eq!(place("any", 7, 1), 0);
+        for count in 1..60 {
+            let used: BTreeSet<i32> = (0..60).map(|task| place("any", task, count)).collect();
+            assert_eq!(used, (0..count).collect(), "of {count}");
+        }
     }
 
     #[test]
