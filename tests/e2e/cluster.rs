@@ -231,6 +231,11 @@ fn topics_that_do_not_fit_are_refused() {
     }
 }
 
+/// `BOUNCES=9`: as many of each kind.
+fn bounces() -> u32 {
+    std::env::var("BOUNCES").ok().map_or(3, |text| text.parse().expect("BOUNCES is a number"))
+}
+
 /// Rows go on coming while every worker is stopped and started, and then killed and started, one after the other.
 #[test]
 fn bounces_of_all_workers_lose_and_double_nothing() {
@@ -269,8 +274,8 @@ fn bounces_of_all_workers_lose_and_double_nothing() {
                 members.push(start());
                 wait_until("a healthy worker", PATIENCE, || members[2].client.call("GET", "/health", None).0 == 200);
                 let before = produced.load(Ordering::Acquire);
-                wait_until("more rows", PATIENCE, || produced.load(Ordering::Acquire) >= before + 4_000);
-                if bounce == 4 {
+                wait_until("more rows", PATIENCE, || produced.load(Ordering::Acquire) >= before + 2_000);
+                if bounce == bounces() / 2 {
                     // Under way the configuration changes.
                     members[1].client.done("PATCH", &format!("/connectors/{}/config", scene.topic), Some(&json!({"flush.size": "400"})));
                 }
@@ -287,11 +292,12 @@ fn bounces_of_all_workers_lose_and_double_nothing() {
     for member in &mut members {
         stop(&mut member.process);
     }
-    println!("{rows} rows through 9 clean bounces and 9 kills");
+    println!("{rows} rows through {0} clean bounces and {0} kills", bounces());
     scene.assert_each_once(0..rows);
 }
 
-/// Files go on coming while the owner of the source is killed; another worker goes on where it was.
+/// Files go on coming while an owner of the source is frozen and another one killed: others go on where they were. The frozen one wakes up and takes itself for
+/// the owner.
 #[test]
 fn a_source_whose_owner_dies_goes_on_elsewhere() {
     const FILES: u64 = 30;
@@ -307,7 +313,7 @@ fn a_source_whose_owner_dies_goes_on_elsewhere() {
     });
     members[0].client.done("PUT", "/connectors/csv/config", Some(&config));
     owners(&members[0], "csv", 2);
-    let mut killed = Vec::new();
+    let (mut killed, mut frozen) = (Vec::new(), Vec::new());
     for file in 0..FILES {
         let rows: String = (file * ROWS..(file + 1) * ROWS).map(|id| format!("{id},{}\n", "x".repeat(40))).collect();
         fs::write(input.join(format!("{file}.part")), format!("id,text\n{rows}")).expect("written");
@@ -319,7 +325,14 @@ fn a_source_whose_owner_dies_goes_on_elsewhere() {
             let owner = wait_for("an owner that lives", PATIENCE, alive);
             let victim = members.iter().position(|member| member.client.address() == owner).expect("an owner");
             let mut member = members.remove(victim);
-            member.process.kill();
+            if killed.is_empty() {
+                member.process.signal("STOP");
+                frozen.push(member);
+                // It stays in the group for its session.
+                members.push(cluster.start());
+            } else {
+                member.process.kill();
+            }
             killed.push(owner);
         }
     }
@@ -330,6 +343,12 @@ fn a_source_whose_owner_dies_goes_on_elsewhere() {
     });
     let now = owners(&members[0], "csv", 2);
     assert!(now.iter().all(|owner| !killed.contains(owner)), "{now:?}, killed: {killed:?}");
+    for mut member in frozen {
+        member.process.signal("CONT");
+        // It learns that its tasks are not its own any more, and becomes a member as any other.
+        member.process.wait_for_log("lost=true", PATIENCE);
+        members.push(member);
+    }
     let arguments = ["--topic", &*topic, "--from-beginning", "--timeout-ms", "5000", "--isolation-level", "read_committed"];
     let said = kafka().tool("console-consumer", &arguments).stdout;
     let id = |line: &str| {

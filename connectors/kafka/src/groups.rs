@@ -54,7 +54,7 @@ pub fn group_offsets(settings: &ClientSettings, timeout: Duration) -> Result<Vec
 /// Sets offsets of the group `group.id` of the settings.
 ///
 /// # Errors
-/// `Config`: the group has members, or a partition does not exist. `Retry`: not now.
+/// `Config`: a partition does not exist. `Retry`: not now, or the group has members.
 pub fn set_group_offsets(settings: &ClientSettings, offsets: &[GroupOffset]) -> Result<()> {
     if offsets.is_empty() {
         return Ok(());
@@ -73,7 +73,7 @@ pub fn set_group_offsets(settings: &ClientSettings, offsets: &[GroupOffset]) -> 
 /// Removes the group `group.id` of the settings with all its offsets; a group that is not there is none.
 ///
 /// # Errors
-/// `Config`: the group has members. `Retry`: no answer within `timeout`.
+/// `Retry`: the group has members, or no answer within `timeout`.
 pub fn delete_group(settings: &ClientSettings, timeout: Duration) -> Result<()> {
     let group = settings.get("group.id").unwrap_or_default();
     let admin: AdminClient<DefaultClientContext> = settings.native().create().map_err(|e| unreachable(settings, timeout, e))?;
@@ -89,7 +89,7 @@ fn refused(settings: &ClientSettings, cause: KafkaError) -> Error {
     let group = settings.get("group.id").unwrap_or_default();
     match cause.rdkafka_error_code() {
         Some(Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress | Code::NonEmptyGroup) => {
-            Error::config(format!("the group {group} still has members; wait until they have left")).with_source(cause)
+            Error::retry(format!("the group {group} still has members; wait until they have left")).with_source(cause)
         }
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
             Error::config(format!("a partition does not exist on Kafka at {}", settings.bootstrap())).with_source(cause)

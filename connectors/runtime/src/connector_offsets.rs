@@ -2,7 +2,7 @@
 //!
 //! Everything here blocks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lakefeed_core::{ErrorKind, PluginKind, Position, Result, TopicPartition};
 use lakefeed_kafka::{GroupOffset, delete_group, group_offsets, set_group_offsets};
@@ -15,6 +15,9 @@ use crate::worker::Worker;
 
 /// How long the brokers have to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the members of a group have to leave it.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A partition and how far it is read; both as Kafka Connect's REST interface shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +64,13 @@ impl Worker {
             // the group without offsets, which are read again from the start; the lake knows what it holds.
             let mut kept = group_offsets(&settings, TIMEOUT)?;
             kept.retain(|found| !forget.iter().any(|(partition, _)| *partition == found.partition));
-            delete_group(&settings, TIMEOUT).map_err(not_now(name))?;
-            set_group_offsets(&settings, &kept).map_err(not_now(name))?;
+            patiently(name, || delete_group(&settings, TIMEOUT))?;
+            patiently(name, || set_group_offsets(&settings, &kept))?;
         }
         let set =
             set.into_iter().filter_map(|(partition, offset)| Some(GroupOffset { partition, offset: offset?, metadata: String::new() }));
-        set_group_offsets(&settings, &set.collect::<Vec<_>>()).map_err(not_now(name))
+        let set: Vec<_> = set.collect();
+        patiently(name, || set_group_offsets(&settings, &set))
     }
 
     /// Forgets all offsets of a stopped connector, after its tasks have ended.
@@ -78,7 +82,8 @@ impl Worker {
         if connector.plugin.kind() == PluginKind::Source {
             return Ok(self.herder.shared.offsets.replace(name, connector.tasks(), Vec::new())?);
         }
-        delete_group(&connector.group_settings(&self.herder.shared.config), TIMEOUT).map_err(not_now(name))
+        let settings = connector.group_settings(&self.herder.shared.config);
+        patiently(name, || delete_group(&settings, TIMEOUT))
     }
 
     fn alter_source(&self, connector: &Connector, changes: &[ConnectorOffset]) -> Result<(), Refusal> {
@@ -156,10 +161,17 @@ fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
-fn not_now(name: &str) -> impl Fn(lakefeed_core::Error) -> Refusal {
-    move |error| match error.kind() {
-        ErrorKind::Config => Refusal::Wrong(format!("Failed to alter consumer group offsets for connector {name}: {}", error.chain())),
-        _ => Refusal::Failed(error),
+/// Changes a group, again and again while it has members: a task that ends in the middle of a rebalance is missed only when its session has run out.
+fn patiently(name: &str, mut change: impl FnMut() -> Result<()>) -> Result<(), Refusal> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match change() {
+            Err(error) if error.kind() == ErrorKind::Retry && Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(error) if error.kind() == ErrorKind::Config => {
+                return Err(Refusal::Wrong(format!("Failed to alter consumer group offsets for connector {name}: {}", error.chain())));
+            }
+            done => return Ok(done?),
+        }
     }
 }
 

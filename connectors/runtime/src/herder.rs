@@ -171,6 +171,7 @@ impl Worker {
         let done = cluster.configure(file, true, true);
         done.map(|_| ()).map_err(|refusal| match refusal {
             Refusal::Failed(error) => error,
+            Refusal::Wrong(what) => Error::config(format!("{}: {what}", file.path.display())),
             other => Error::config(format!("{}: {other:?}", file.path.display())),
         })
     }
@@ -369,7 +370,9 @@ impl Herder {
         if numbers.is_empty() && matches!(which, Restart::One(_)) {
             return Err(Refusal::UnknownTask);
         }
-        tracing::info!(target: "lakefeed", connector = name, tasks = ?numbers, "Tasks are restarted");
+        if !numbers.is_empty() {
+            tracing::info!(target: "lakefeed", connector = name, tasks = ?numbers, "Tasks are restarted");
+        }
         Ok(numbers)
     }
 

@@ -185,20 +185,17 @@ impl Log {
 
     /// The tasks of a connector that somebody told of.
     pub(crate) fn tasks(&self, connector: &str) -> Vec<(u32, Status)> {
-        let of = |(key, value): (&StatusKey, &String)| match key {
-            StatusKey::Task(name, task) if name == connector => Some((*task, Status::parse(value))),
-            _ => None,
-        };
-        self.view().statuses.iter().filter_map(of).collect()
+        let key = |task| StatusKey::Task(connector.to_owned(), task);
+        let view = self.view();
+        let of = view.statuses.range(key(0)..=key(u32::MAX));
+        of.filter_map(|(key, value)| Some((key.task()?, Status::parse(value)))).collect()
     }
 
     /// The topics that a connector has used.
     pub(crate) fn topics(&self, connector: &str) -> BTreeSet<String> {
-        let of = |key: &StatusKey| match key {
-            StatusKey::Topic(name, topic) if name == connector => Some(topic.clone()),
-            _ => None,
-        };
-        self.view().statuses.keys().filter_map(of).collect()
+        let view = self.view();
+        let of = view.statuses.range(StatusKey::Topic(connector.to_owned(), String::new())..);
+        of.map_while(|(key, _)| key.topic_of(connector).map(str::to_owned)).collect()
     }
 
     /// Sends records to a topic; they are there when the producer is flushed, or its transaction committed.

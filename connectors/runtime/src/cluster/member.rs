@@ -85,7 +85,7 @@ struct Session<'a> {
     member: &'a Member,
     group: Consumer,
     producer: Producer,
-    leaving: Option<Leaving>,
+    leaving: Vec<Leaving>,
     /// What was sent and when, until the topic shows it.
     sent: BTreeMap<StatusKey, (Option<String>, Instant)>,
 }
@@ -108,7 +108,7 @@ impl Member {
     fn session(&self, end: &AtomicBool) -> Result<()> {
         let group = Consumer::new(&self.group, &[self.log.topic(Of::Offset).to_owned()])?;
         let producer = Producer::new(&self.producer)?;
-        let mut session = Session { member: self, group, producer, leaving: None, sent: BTreeMap::new() };
+        let mut session = Session { member: self, group, producer, leaving: Vec::new(), sent: BTreeMap::new() };
         while !end.load(Ordering::Acquire) {
             session.step()?;
         }
@@ -139,15 +139,14 @@ impl Session<'_> {
                     tracing::info!(target: "lakefeed", places = ?places.own, of = places.count, lost, "Tasks go to other workers");
                     let tasks = self.member.own(places);
                     // What is lost belongs to others already.
-                    self.leaving = Some(Leaving { partitions, tasks: if lost { Vec::new() } else { tasks } });
+                    self.leaving.push(Leaving { partitions, tasks: if lost { Vec::new() } else { tasks } });
                 }
                 // Nothing is read by the group.
                 Event::RecordsLost { .. } => {}
             }
         }
-        if self.leaving.as_ref().is_some_and(|leaving| leaving.tasks.iter().all(|task| task.get().is_some()))
-            && let Some(leaving) = self.leaving.take()
-        {
+        let have_ended = |leaving: &mut Leaving| leaving.tasks.iter().all(|task| task.get().is_some());
+        for leaving in self.leaving.extract_if(.., have_ended).collect::<Vec<_>>() {
             let numbers: BTreeSet<i32> = leaving.partitions.iter().map(|p| p.partition).collect();
             self.tell(self.unassigned(&numbers))?;
             self.group.release(&leaving.partitions)?;
@@ -167,11 +166,10 @@ impl Session<'_> {
                 wanted.insert(StatusKey::Connector(name.clone()), told(entry.target.name(), None, entry.generation));
             }
             wanted.extend(self.tasks(name, entry));
-            let known = log.topics(name);
-            for topic in entry.topics.list().into_iter().filter(|topic| !known.contains(topic)) {
-                let value = topic_value(name, &topic);
-                wanted.insert(StatusKey::Topic(name.clone(), topic), Some(value));
-            }
+            let topics = entry.topics.list().into_iter().map(|topic| (StatusKey::Topic(name.clone(), topic.clone()), topic));
+            let view = log.view();
+            let new = topics.filter(|(key, _)| !view.statuses.contains_key(key));
+            wanted.extend(new.map(|(key, topic)| (key, Some(topic_value(name, &topic)))));
         }
         for (name, unreadable) in herd.unreadable.iter().filter(|(name, _)| places.has(name, 0)) {
             let value = told(TaskState::Failed.name(), Some(unreadable.trouble.clone()), unreadable.generation);

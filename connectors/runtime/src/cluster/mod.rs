@@ -49,8 +49,8 @@ pub(crate) struct Cluster {
     herder: Herder,
     worker: WorkerConfig,
     worker_id: String,
-    /// One change at a time: two of one worker would fence each other.
-    writing: Mutex<()>,
+    /// The writer of the config topic, until it is fenced. One change at a time: two of one worker would fence each other.
+    writer: Mutex<Option<Producer>>,
     /// The member first, which leaves the group.
     threads: Mutex<Vec<(Arc<AtomicBool>, JoinHandle<()>)>>,
 }
@@ -85,7 +85,7 @@ impl Cluster {
             herder,
             worker: worker.clone(),
             worker_id: worker_id.to_owned(),
-            writing: Mutex::new(()),
+            writer: Mutex::default(),
             threads: Mutex::default(),
         };
         cluster.spawn("cluster-member", move |end| member.run(end))?;
@@ -177,7 +177,8 @@ impl Cluster {
 
     /// Decides on what the config topic holds now, and writes. Returns when this worker has applied it.
     fn write(&self, mut decide: impl FnMut(&Herd) -> Result<Vec<Pair>, Refusal>) -> Result<(), Refusal> {
-        let _one = self.writing.lock().unwrap_or_else(|e| e.into_inner());
+        // Poisoned it holds a writer or none.
+        let mut writer = self.writer.lock().unwrap_or_else(|e| e.into_inner());
         let settings = self
             .worker
             .client_of("producer")
@@ -188,7 +189,7 @@ impl Cluster {
             .set("linger.ms", "0");
         let deadline = Instant::now() + WRITE_TIMEOUT;
         for attempt in 0_u64.. {
-            let error = match self.write_once(&settings, &mut decide) {
+            let error = match self.write_once(&settings, &mut writer, &mut decide) {
                 Ok(()) => return Ok(()),
                 Err(Refusal::Failed(error)) if error.kind() != ErrorKind::Config => error,
                 Err(refusal) => return Err(refusal),
@@ -204,20 +205,31 @@ impl Cluster {
     }
 
     fn write_once(
-        &self, settings: &lakefeed_kafka::ClientSettings, decide: &mut dyn FnMut(&Herd) -> Result<Vec<Pair>, Refusal>,
+        &self, settings: &lakefeed_kafka::ClientSettings, writer: &mut Option<Producer>,
+        decide: &mut dyn FnMut(&Herd) -> Result<Vec<Pair>, Refusal>,
     ) -> Result<(), Refusal> {
-        let producer = Producer::new(settings)?;
-        producer.init_transactions()?;
+        // One that was fenced since finds out when it writes; one that was not knows that nobody else has written.
+        let producer = match writer.take() {
+            Some(producer) => producer,
+            None => {
+                let producer = Producer::new(settings)?;
+                producer.init_transactions()?;
+                producer
+            }
+        };
         self.log.catch_up(Of::Config)?;
-        let pairs = decide(&self.herder.herd())?;
-        if pairs.is_empty() {
-            return Ok(());
+        let decided = decide(&self.herder.herd());
+        if let Ok(pairs) = &decided
+            && !pairs.is_empty()
+        {
+            producer.begin()?;
+            self.log.send(&producer, Of::Config, pairs).map_err(|error| self.too_large(pairs, error))?;
+            producer.commit_transaction().map_err(|error| self.too_large(pairs, error))?;
+            self.log.catch_up(Of::Config)?;
         }
-        producer.begin()?;
-        self.log.send(&producer, Of::Config, &pairs).map_err(|error| self.too_large(&pairs, error))?;
-        producer.commit_transaction().map_err(|error| self.too_large(&pairs, error))?;
-        self.log.catch_up(Of::Config)?;
-        Ok(())
+        // After trouble a new one is made.
+        *writer = Some(producer);
+        decided.map(|_| ())
     }
 
     fn too_large(&self, pairs: &[Pair], error: Error) -> Error {

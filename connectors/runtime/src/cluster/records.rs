@@ -130,6 +130,14 @@ impl StatusKey {
         }
     }
 
+    pub(crate) fn task(&self) -> Option<u32> {
+        if let Self::Task(_, task) = self { Some(*task) } else { None }
+    }
+
+    pub(crate) fn topic_of(&self, connector: &str) -> Option<&str> {
+        if let Self::Topic(name, topic) = self { (name == connector).then_some(topic) } else { None }
+    }
+
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Connector(name) => format!("status-connector-{name}"),
