@@ -97,19 +97,20 @@ fn agree(members: &[Member], path: &str, expected: &Value) {
 #[test]
 fn a_call_on_any_worker_is_one_of_the_cluster() {
     let cluster = Cluster::new("cluster");
-    let topic = unique("cluster-in");
+    let (topic, name) = (unique("cluster-in"), unique("c"));
+    let at = |path: &str| format!("/connectors/{name}{path}");
     kafka().create_topic(&topic, 3);
     let mut members = cluster.three();
     let [one, two, three] = &members[..] else { panic!("three workers") };
     let mut config = stdout_sink(&topic);
     config["tasks.max"] = "3".into();
     // What one worker makes the others show, at once where it was made and soon elsewhere.
-    one.client.done("POST", "/connectors", Some(&json!({"name": "c-1", "config": config})));
-    assert_eq!(one.client.get("/connectors"), json!(["c-1"]));
-    agree(&members, "/connectors", &json!(["c-1"]));
-    owners(one, "c-1", 3);
-    let status = one.status("c-1");
-    agree(&members, "/connectors/c-1/status", &status);
+    one.client.done("POST", "/connectors", Some(&json!({"name": name, "config": config})));
+    assert_eq!(one.client.get("/connectors"), json!([name]));
+    agree(&members, "/connectors", &json!([name]));
+    owners(one, &name, 3);
+    let status = one.status(&name);
+    agree(&members, &at("/status"), &status);
     // Of workers that make the same connector at the same time one is told that it exists.
     for round in 0..4 {
         let name = format!("race-{round}");
@@ -133,44 +134,45 @@ fn a_call_on_any_worker_is_one_of_the_cluster() {
     }
     // A change is known everywhere, and so is what the connector is told to do.
     config["tasks.max"] = "2".into();
-    two.client.done("PUT", "/connectors/c-1/config", Some(&config));
-    config["name"] = "c-1".into();
-    agree(&members, "/connectors/c-1/config", &config);
-    owners(three, "c-1", 2);
-    three.client.done("PUT", "/connectors/c-1/pause", None);
+    two.client.done("PUT", &at("/config"), Some(&config));
+    config["name"] = name.clone().into();
+    agree(&members, &at("/config"), &config);
+    owners(three, &name, 2);
+    three.client.done("PUT", &at("/pause"), None);
     let paused = wait_for("paused tasks", PATIENCE, || {
-        let status = one.status("c-1");
+        let status = one.status(&name);
         status["tasks"].as_array()?.iter().all(|task| task["state"] == "PAUSED").then_some(status)
     });
     assert_eq!(paused["connector"]["state"], "PAUSED");
-    one.client.done("PUT", "/connectors/c-1/resume", None);
-    owners(two, "c-1", 2);
+    one.client.done("PUT", &at("/resume"), None);
+    owners(two, &name, 2);
     // One task is started over, wherever it runs.
     let restarted = || members.iter().filter(|member| member.process.log().contains("Tasks are restarted")).count();
     assert_eq!(restarted(), 0);
     for member in &members {
-        member.client.done("POST", "/connectors/c-1/tasks/1/restart", None);
+        member.client.done("POST", &at("/tasks/1/restart"), None);
     }
-    assert_eq!(one.client.call("POST", "/connectors/c-1/tasks/2/restart", None).0, 404);
+    assert_eq!(one.client.call("POST", &at("/tasks/2/restart"), None).0, 404);
     wait_until("the restart", PATIENCE, || restarted() == 1);
-    owners(one, "c-1", 2);
+    owners(one, &name, 2);
     // Offsets are set on any worker when all tasks have ended, wherever they ran.
     let set = json!({"offsets": [{"partition": {"kafka_topic": topic, "kafka_partition": 1}, "offset": {"kafka_offset": 0}}]});
-    assert_eq!(two.client.call("PATCH", "/connectors/c-1/offsets", Some(&set)).0, 400);
-    one.client.done("PUT", "/connectors/c-1/stop", None);
-    three.client.done("PATCH", "/connectors/c-1/offsets", Some(&set));
-    assert_eq!(two.client.get("/connectors/c-1/offsets"), set);
+    assert_eq!(two.client.call("PATCH", &at("/offsets"), Some(&set)).0, 400);
+    one.client.done("PUT", &at("/stop"), None);
+    two.client.done("DELETE", &at("/offsets"), None);
+    three.client.done("PATCH", &at("/offsets"), Some(&set));
+    assert_eq!(two.client.get(&at("/offsets")), set);
     // It is all there after a restart of every worker.
     for member in &mut members {
         stop(&mut member.process);
     }
     let mut again = cluster.start();
     wait_until("a healthy worker", PATIENCE, || again.client.call("GET", "/health", None).0 == 200);
-    assert_eq!(again.client.get("/connectors/c-1/config"), config);
-    assert_eq!(again.status("c-1")["connector"]["state"], "STOPPED");
-    again.client.done("PUT", "/connectors/c-1/resume", None);
-    owners(&again, "c-1", 2);
-    again.client.done("DELETE", "/connectors/c-1", None);
+    assert_eq!(again.client.get(&at("/config")), config);
+    assert_eq!(again.status(&name)["connector"]["state"], "STOPPED");
+    again.client.done("PUT", &at("/resume"), None);
+    owners(&again, &name, 2);
+    again.client.done("DELETE", &at(""), None);
     assert_eq!(again.client.get("/connectors"), json!([]));
     stop(&mut again.process);
 }
@@ -265,7 +267,7 @@ fn bounces_of_all_workers_lose_and_double_nothing() {
         // Whatever becomes of the bounces, the producer must end.
         let bounces = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for bounce in 0..18 {
-                let mut member = members.remove(0);
+                let (mut member, began) = (members.remove(0), std::time::Instant::now());
                 if bounce < 9 {
                     stop(&mut member.process)
                 } else {
@@ -275,6 +277,7 @@ fn bounces_of_all_workers_lose_and_double_nothing() {
                 wait_until("a healthy worker", PATIENCE, || members[2].client.call("GET", "/health", None).0 == 200);
                 let before = produced.load(Ordering::Acquire);
                 wait_until("more rows", PATIENCE, || produced.load(Ordering::Acquire) >= before + 2_000);
+                println!("bounce {bounce}: {:.1} s", began.elapsed().as_secs_f64());
                 if bounce == bounces() / 2 {
                     // Under way the configuration changes.
                     members[1].client.done("PATCH", &format!("/connectors/{}/config", scene.topic), Some(&json!({"flush.size": "400"})));
