@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lakefeed_kit::{Process, kafka, minio, run, unique, wait_for, wait_until};
 use serde_json::{Value, json};
@@ -266,15 +266,19 @@ fn bounces_of_all_workers_lose_and_double_nothing() {
         });
         // Whatever becomes of the bounces, the producer must end.
         let bounces = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for bounce in 0..18 {
-                let (mut member, began) = (members.remove(0), std::time::Instant::now());
-                if bounce < 9 {
+            for bounce in 0..2 * bounces() {
+                let (mut member, began) = (members.remove(0), Instant::now());
+                if bounce < bounces() {
                     stop(&mut member.process)
                 } else {
                     member.process.kill()
                 }
                 members.push(start());
-                wait_until("a healthy worker", PATIENCE, || members[2].client.call("GET", "/health", None).0 == 200);
+                // The tasks run again, all of them on workers that are there, while rows come.
+                let living: Vec<&str> = members.iter().map(|member| member.client.address()).collect();
+                wait_until("tasks on the workers that are left", PATIENCE, || {
+                    owners(&members[2], &scene.topic, 3).iter().all(|owner| living.contains(&owner.as_str()))
+                });
                 let before = produced.load(Ordering::Acquire);
                 wait_until("more rows", PATIENCE, || produced.load(Ordering::Acquire) >= before + 2_000);
                 println!("bounce {bounce}: {:.1} s", began.elapsed().as_secs_f64());
