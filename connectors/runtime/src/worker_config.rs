@@ -52,7 +52,7 @@ const KEYS: &[Key] = &[
     Key::new(
         "exactly.once.source.support",
         KeyKind::String,
-        "Whether processors write in transactions: enabled needs brokers that know transactions; disabled means at-least-once.",
+        "Whether processors, and the sources of a cluster, write in transactions: enabled needs brokers that know transactions; disabled means at-least-once.",
     )
     .default("enabled")
     .values(&["enabled", "preparing", "disabled"])

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lakefeed_core::printable;
+use lakefeed_core::{ErrorKind, printable};
 use lakefeed_kafka::{LogRecord, Tail};
 
 use crate::cluster::log::{Log, Of};
@@ -91,8 +91,10 @@ impl Follower {
             Some(Change::Restart(..)) => Ok(()),
         };
         match done {
-            // A connector that is not there any more, a task of somebody else's, or a worker that stops.
+            // A connector that is not there any more, or a task of somebody else's.
             Ok(()) | Err(Refusal::Unknown | Refusal::UnknownTask) => Ok(()),
+            // The worker stops: whoever starts next reads the record again.
+            Err(Refusal::Failed(error)) if error.kind() == ErrorKind::Retry => Ok(()),
             Err(Refusal::Failed(error)) => Err(error.chain()),
             Err(other) => Err(format!("{other:?}")),
         }
