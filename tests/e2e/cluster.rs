@@ -111,6 +111,11 @@ fn a_call_on_any_worker_is_one_of_the_cluster() {
     owners(one, &name, 3);
     let status = one.status(&name);
     agree(&members, &at("/status"), &status);
+    // So is what it reads; and forgotten everywhere.
+    console_produce(&topic, &[r#"{"id":1}"#.into()], &[]);
+    agree(&members, &at("/topics"), &json!({&*name: {"topics": [topic]}}));
+    three.client.done("PUT", &at("/topics/reset"), None);
+    agree(&members, &at("/topics"), &json!({&*name: {"topics": []}}));
     // Of workers that make the same connector at the same time one is told that it exists.
     for round in 0..4 {
         let name = format!("race-{round}");
