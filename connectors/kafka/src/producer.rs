@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Clock, Error, Output, Result, SystemClock, TopicPartition};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext};
@@ -35,7 +36,19 @@ struct Context {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Who is fenced off learns it from the call that fails; to those who share a transactional id it happens every day.
+        if message.contains("fenced") || message.contains("old epoch") {
+            tracing::debug!(target: "librdkafka", "{facility}: {message}");
+        } else {
+            DefaultClientContext.log(level, facility, message);
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(Code::Fenced) {
+            return;
+        }
         tracing::warn!(target: "lakefeed", error = %error, "Kafka client: {reason}");
     }
 }

@@ -293,6 +293,10 @@ impl Herder {
     /// Ends the tasks that are not this worker's any more and starts those that are. Returns the ends of all tasks that are told to end and that others own.
     pub(crate) fn reconcile(&self) -> Vec<Arc<OnceLock<()>>> {
         let mut herd = self.herd();
+        if herd.closed {
+            // All tasks are about to end, and somebody else waits for them: nothing is given up before the worker leaves.
+            return vec![Arc::default()];
+        }
         let mut gone = Vec::new();
         for entry in herd.connectors.values_mut() {
             let (own, others): (Vec<_>, Vec<_>) =
@@ -303,14 +307,12 @@ impl Herder {
         herd.retire(gone);
         let ends = herd.retired.iter().filter(|thread| !self.shared.owns(&thread.task.connector, thread.task.task));
         let ends = ends.map(|thread| Arc::clone(&thread.ended)).collect();
-        if !herd.closed {
-            let names: Vec<String> = herd.connectors.keys().cloned().collect();
-            for name in names {
-                let after = herd.predecessors(&name);
-                let started = herd.connectors.get_mut(&name).map_or(Ok(()), |entry| entry.start(&self.shared, after));
-                if let Err(error) = started {
-                    tracing::error!(target: "lakefeed", connector = %name, error = %error.chain(), "Tasks can't be started");
-                }
+        let names: Vec<String> = herd.connectors.keys().cloned().collect();
+        for name in names {
+            let after = herd.predecessors(&name);
+            let started = herd.connectors.get_mut(&name).map_or(Ok(()), |entry| entry.start(&self.shared, after));
+            if let Err(error) = started {
+                tracing::error!(target: "lakefeed", connector = %name, error = %error.chain(), "Tasks can't be started");
             }
         }
         ends

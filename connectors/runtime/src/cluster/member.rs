@@ -246,6 +246,16 @@ impl Session<'_> {
     }
 }
 
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        // The group waits for an answer, and so would the end of the client.
+        for leaving in self.leaving.drain(..) {
+            // A failure leaves the group by the session timeout.
+            let _ = self.group.release(&leaving.partitions);
+        }
+    }
+}
+
 /// Trouble that passes is told, and tried again by the next step.
 fn passing<T: Default>(error: lakefeed_core::Error) -> Result<T> {
     if error.kind() != lakefeed_core::ErrorKind::Retry {
