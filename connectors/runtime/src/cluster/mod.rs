@@ -240,7 +240,7 @@ impl Cluster {
         let topic = self.log.topic(Of::Config);
         Error::config(format!(
             "the change ({bytes} bytes) is not taken by the topic {topic}; if it is too large, shorten the configuration, or raise max.message.bytes of the \
-             topic and producer.max.request.size of the workers"
+             topic and producer.message.max.bytes of the workers"
         ))
         .with_source(error)
     }
