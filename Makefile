@@ -37,7 +37,7 @@ test: ## every test, on a real Kafka, a real MinIO and the real DuckDB
 
 chaos: ## kill, freeze and stop sinks before a store that misbehaves; every row once (KILLS=20, CHAOS_SEED to replay, OUTAGE_SECONDS=30)
 	@scripts/setup.sh test
-	@KILLS=$(KILLS) tests/stack/run.sh $(CARGO) test --release --test e2e -- chaos:: outage:: --nocapture --include-ignored --test-threads=1
+	@KILLS=$(KILLS) BOUNCES=9 tests/stack/run.sh $(CARGO) test --release --test e2e -- chaos:: outage:: cluster::bounces --nocapture --include-ignored --test-threads=1
 
 soak: ## the lake writer's simulation with fresh seeds and chaos, in turn (MINUTES=10)
 	@scripts/setup.sh test

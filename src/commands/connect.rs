@@ -34,7 +34,8 @@ pub(crate) fn run(args: Args, levels: Arc<Levels>) -> Result<ExitCode> {
     // Before anything slow: a signal that comes while the worker starts ends it cleanly too.
     let mut signals = Signals::listen()?;
     let rest = Server::start(Listeners::bind(&config)?)?;
-    let start = runtime.spawn_blocking(move || Worker::start(&config, &connectors, &crate::plugins::all()));
+    let worker_id = rest.worker_id().to_owned();
+    let start = runtime.spawn_blocking(move || Worker::start(&config, &connectors, &crate::plugins::all(), &worker_id));
     let Some(worker) = runtime.block_on(signals.unless(start)) else {
         // What the start waits for ends with the process; nothing has been read yet.
         runtime.shutdown_background();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use lakefeed_kit::{Output, run};
 use serde_json::Value;
 
-use crate::{DEADLINE, assert_known, check_files, checker, list, listener_port, number, read, root, shutdown_ms, texts};
+use crate::{DEADLINE, assert_known, check_files, checker, list, listener_port, number, read, root, shutdown_ms, texts, yaml};
 
 /// These make something and end.
 const ONCE: [&str; 3] = ["bucket", "motor-data", "topics"];
@@ -128,17 +128,21 @@ fn lakefeed_accepts_the_connector_files() {
     }
 }
 
-/// A source has no consumer group: two workers would read its files twice.
+/// They are one cluster, so any of them may run the source: all see its files, and those of the connectors are the same.
 #[test]
-fn workers_share_their_files_and_one_runs_the_source() {
-    let is_source = |file: &PathBuf| std::fs::read_to_string(file).expect("a file").contains("SourceConnector");
-    let (mut sources, mut shared) = (0, BTreeSet::new());
+fn workers_are_alike() {
+    let whole = yaml("docker/compose.yaml");
+    let mut alike = BTreeSet::new();
     for worker in workers() {
-        let (source, others): (Vec<_>, Vec<_>) = files(&worker).into_iter().partition(is_source);
-        sources += source.len();
-        shared.insert(others);
+        let volumes = texts(&whole[0]["services"][name(&worker)]["volumes"]);
+        assert!(volumes.contains(&"motor-data:/var/lib/lakefeed/input"), "{}: {volumes:?}", name(&worker));
+        alike.insert((files(&worker), worker["environment"].to_string()));
     }
-    assert_eq!((sources, shared.len()), (1, 1), "one source, and the same other files in all: {shared:?}");
+    assert_eq!(alike.len(), 1, "{alike:?}");
+    let file = read("connectors/config/docker-worker.properties");
+    for key in ["group.id=", "config.storage.topic=", "offset.storage.topic=", "status.storage.topic="] {
+        assert!(file.lines().any(|line| line.starts_with(key)), "{key} makes them a cluster");
+    }
 }
 
 #[test]

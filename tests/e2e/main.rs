@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod chaos;
+mod cluster;
 mod converters;
 mod dead_letters;
 mod demo;

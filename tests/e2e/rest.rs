@@ -20,7 +20,7 @@ impl Client {
         Self(line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address").to_owned())
     }
 
-    /// Host and port.
+    /// Host and port: its `worker_id`.
     pub(crate) fn address(&self) -> &str {
         &self.0
     }
@@ -37,7 +37,7 @@ impl Client {
     }
 
     #[track_caller]
-    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let text = body.map(ToString::to_string);
         let answer = self.raw(method, path, text.as_deref().map(str::as_bytes));
         (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())

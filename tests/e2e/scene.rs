@@ -111,6 +111,15 @@ impl Scene {
         self.worker_to(name, &self.target_at(endpoint), keys, "")
     }
 
+    /// The file of the sink.
+    pub(crate) fn connector(&self, keys: &str) -> String {
+        self.connector_to(&self.target, keys)
+    }
+
+    fn connector_to(&self, target: &str, keys: &str) -> String {
+        format!("name={}\nconnector.class=S3SinkConnector\ntopics={}\n{target}{keys}", self.topic, self.topic)
+    }
+
     fn worker_to(&self, name: &str, target: &str, keys: &str, worker_keys: &str) -> Process {
         let place = |file: String, text: String| {
             let path = self.dir.path().join(file);
@@ -127,10 +136,7 @@ impl Scene {
                 kafka().bootstrap
             ),
         );
-        let connector = place(
-            format!("{name}.properties"),
-            format!("name={}\nconnector.class=S3SinkConnector\ntopics={}\n{target}{keys}", self.topic, self.topic),
-        );
+        let connector = place(format!("{name}.properties"), self.connector_to(target, keys));
         Process::spawn(&mut lakefeed(&["connect", &worker, &connector]), self.dir.path().join(format!("{name}.log")))
     }
 

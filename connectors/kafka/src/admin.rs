@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, Result, TopicPartition};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -59,11 +59,54 @@ fn partitions(client: &BaseConsumer, settings: &ClientSettings, topic: &str, tim
 pub fn ensure_topic(
     settings: &ClientSettings, topic: &str, wanted: Option<i32>, configs: &[(&str, &str)], timeout: Duration,
 ) -> Result<i32> {
-    let client = client(settings)?;
+    let new = NewTopic::new(topic, wanted.unwrap_or(-1), TopicReplication::Fixed(-1));
+    ensure(settings, &configs.iter().fold(new, |new, (key, value)| new.set(key, value)), timeout)
+}
+
+/// Makes a compacted topic unless it is there, with at most as many replicas as there are brokers (`replicas` -1: as many as the brokers make
+/// by default); returns how many partitions it has. One that is there must be compacted.
+///
+/// # Errors
+/// `Retry`: no answer within `timeout`. `Config`: the brokers refuse the topic, or it is not compacted.
+pub fn ensure_compacted(settings: &ClientSettings, topic: &str, wanted: i32, replicas: i32, timeout: Duration) -> Result<i32> {
+    let metadata = client(settings)?.fetch_metadata(None, timeout).map_err(|e| unreachable(settings, timeout, e))?;
+    let brokers = i32::try_from(metadata.brokers().len()).unwrap_or(i32::MAX);
+    let there = metadata.topics().iter().any(|t| t.name() == topic);
+    if !there && replicas > brokers {
+        tracing::warn!(target: "lakefeed", topic, wanted = replicas, brokers, "The topic is made with a replica on each broker: there are fewer brokers than replicas wanted");
+    }
+    let new = NewTopic::new(topic, wanted, TopicReplication::Fixed(replicas.min(brokers))).set("cleanup.policy", "compact");
+    let count = ensure(settings, &new, timeout)?;
+    match cleanup_policy(settings, topic, timeout)? {
+        Some(policy) if policy != "compact" => Err(Error::config(format!(
+            "topic {topic}: cleanup.policy is '{policy}', which would forget what the cluster must remember; expected 'compact': alter the topic, or name \
+             another one"
+        ))),
+        Some(_) => Ok(count),
+        None => {
+            tracing::warn!(target: "lakefeed", topic, "The brokers do not tell the topic's cleanup.policy; make sure that it is compact");
+            Ok(count)
+        }
+    }
+}
+
+/// A topic's `cleanup.policy`, if the brokers tell it.
+fn cleanup_policy(settings: &ClientSettings, topic: &str, timeout: Duration) -> Result<Option<String>> {
+    let admin: AdminClient<DefaultClientContext> = settings.native().create().map_err(|e| unreachable(settings, timeout, e))?;
+    let options = AdminOptions::new().request_timeout(Some(timeout));
+    let asked = admin_runtime()?.block_on(admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options));
+    let described = asked.map_err(|e| unreachable(settings, timeout, e))?;
+    let policy = |config: &ConfigResource| config.get("cleanup.policy")?.value.clone();
+    Ok(described.iter().find_map(|found| policy(found.as_ref().ok()?)))
+}
+
+/// Makes a topic unless it is there; returns how many partitions it has.
+fn ensure(settings: &ClientSettings, new: &NewTopic<'_>, timeout: Duration) -> Result<i32> {
+    let (client, topic) = (client(settings)?, new.name);
     if let Some(count) = partitions(&client, settings, topic, timeout)? {
         return Ok(count);
     }
-    create(settings, topic, wanted, configs, timeout)?;
+    create(settings, new, timeout)?;
     // The brokers answer before each of them knows the topic.
     let deadline = Instant::now() + timeout;
     loop {
@@ -77,13 +120,11 @@ pub fn ensure_topic(
     }
 }
 
-fn create(settings: &ClientSettings, topic: &str, wanted: Option<i32>, configs: &[(&str, &str)], timeout: Duration) -> Result<()> {
-    let failed = |e| wrap(format!("topic {topic} can't be made on Kafka at {}", settings.bootstrap()), e);
+fn create(settings: &ClientSettings, new: &NewTopic<'_>, timeout: Duration) -> Result<()> {
+    let failed = |e| wrap(format!("topic {} can't be made on Kafka at {}", new.name, settings.bootstrap()), e);
     let admin: AdminClient<DefaultClientContext> = settings.native().create().map_err(failed)?;
-    let new = NewTopic::new(topic, wanted.unwrap_or(-1), TopicReplication::Fixed(-1));
-    let new = configs.iter().fold(new, |new, (key, value)| new.set(key, value));
     let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
-    let results = admin_runtime()?.block_on(admin.create_topics([&new], &options)).map_err(failed)?;
+    let results = admin_runtime()?.block_on(admin.create_topics([new], &options)).map_err(failed)?;
     match results.into_iter().next() {
         None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => Ok(()),
         Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),

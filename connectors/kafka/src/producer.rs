@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Clock, Error, Output, Result, SystemClock, TopicPartition};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext};
@@ -35,7 +36,19 @@ struct Context {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Who is fenced off learns it from the call that fails; to those who share a transactional id it happens every day.
+        if message.contains("fenced") || message.contains("old epoch") {
+            tracing::debug!(target: "librdkafka", "{facility}: {message}");
+        } else {
+            DefaultClientContext.log(level, facility, message);
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(Code::Fenced) {
+            return;
+        }
         tracing::warn!(target: "lakefeed", error = %error, "Kafka client: {reason}");
     }
 }
@@ -184,6 +197,14 @@ impl Producer {
         let sent = self.client.send_offsets_to_transaction(&list, &group, TRANSACTION_TIMEOUT);
         self.check()?;
         sent.map_err(|e| self.transaction("can't add the offsets to the transaction", e))?;
+        self.commit_transaction()
+    }
+
+    /// Makes what was sent since [`Producer::begin`] visible.
+    ///
+    /// # Errors
+    /// As for [`Producer::commit`].
+    pub fn commit_transaction(&self) -> Result<()> {
         let mut committed = self.client.commit_transaction(TRANSACTION_TIMEOUT);
         // A commit whose answer is not known may be asked for again (librdkafka: retriable errors of commit_transaction).
         for _ in 0..3 {

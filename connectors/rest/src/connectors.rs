@@ -11,7 +11,7 @@ use lakefeed_runtime::{ConnectorFile, ConnectorInfo, ConnectorStatus, Refusal, R
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, Fault, flat, object, texts};
-use crate::{App, Shared, VERSION, text, validate};
+use crate::{App, Shared, VERSION, blocking, text, validate};
 
 type Done = Result<Answer, Fault>;
 type Pairs = Query<Vec<(String, String)>>;
@@ -56,7 +56,8 @@ pub(crate) async fn create(State(app): Shared, headers: HeaderMap, body: Body) -
     };
     let mut file = connector(&app, &name, config)?;
     file.initial_state = initial_state;
-    let info = app.worker.create(&file).map_err(|refusal| refused(&app, refusal, &file))?;
+    let asked = file.clone();
+    let info = blocking(&app, move |worker| worker.create(&asked)).await?.map_err(|refusal| refused(&app, refusal, &file))?;
     Ok(Answer::created(&name, info_json(&info)))
 }
 
@@ -70,7 +71,7 @@ pub(crate) async fn config(State(app): Shared, Path(name): Path<String>) -> Done
 
 pub(crate) async fn put(State(app): Shared, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Done {
     let config = texts(object(&headers, body).await?)?;
-    apply(&app, &name, config)
+    apply(&app, &name, config).await
 }
 
 pub(crate) async fn patch(State(app): Shared, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Done {
@@ -82,12 +83,13 @@ pub(crate) async fn patch(State(app): Shared, Path(name): Path<String>, headers:
             None => config.remove(&key),
         };
     }
-    apply(&app, &name, config)
+    apply(&app, &name, config).await
 }
 
-fn apply(app: &App, name: &str, config: BTreeMap<String, String>) -> Done {
+async fn apply(app: &Arc<App>, name: &str, config: BTreeMap<String, String>) -> Done {
     let file = connector(app, name, config)?;
-    let (new, info) = app.worker.put(&file).map_err(|refusal| refused(app, refusal, &file))?;
+    let asked = file.clone();
+    let (new, info) = blocking(app, move |worker| worker.put(&asked)).await?.map_err(|refusal| refused(app, refusal, &file))?;
     let body = info_json(&info);
     Ok(if new { Answer::created(name, body) } else { Answer::ok(body) })
 }
@@ -114,7 +116,8 @@ fn refused(app: &App, refusal: Refusal, file: &ConnectorFile) -> Fault {
 }
 
 pub(crate) async fn delete(State(app): Shared, Path(name): Path<String>) -> Done {
-    app.worker.delete(&name).map_err(|refusal| Fault::of(refusal, &name))?;
+    let asked = name.clone();
+    blocking(&app, move |worker| worker.delete(&asked)).await?.map_err(|refusal| Fault::of(refusal, &name))?;
     Ok(Answer::no_content())
 }
 
@@ -128,22 +131,23 @@ fn no_status(name: &str) -> Fault {
 }
 
 pub(crate) async fn pause(State(app): Shared, Path(name): Path<String>) -> Done {
-    target(&app, &name, TargetState::Paused)?;
+    target(&app, &name, TargetState::Paused).await?;
     Ok(Answer::accepted(None))
 }
 
 pub(crate) async fn resume(State(app): Shared, Path(name): Path<String>) -> Done {
-    target(&app, &name, TargetState::Running)?;
+    target(&app, &name, TargetState::Running).await?;
     Ok(Answer::accepted(None))
 }
 
 pub(crate) async fn stop(State(app): Shared, Path(name): Path<String>) -> Done {
-    target(&app, &name, TargetState::Stopped)?;
+    target(&app, &name, TargetState::Stopped).await?;
     Ok(Answer::no_content())
 }
 
-fn target(app: &App, name: &str, target: TargetState) -> Result<(), Fault> {
-    app.worker.set_target(name, target).map_err(|refusal| match refusal {
+async fn target(app: &Arc<App>, name: &str, target: TargetState) -> Result<(), Fault> {
+    let asked = name.to_owned();
+    blocking(app, move |worker| worker.set_target(&asked, target)).await?.map_err(|refusal| match refusal {
         Refusal::Unknown => Fault::new(404, format!("Unknown connector {name}")),
         other => Fault::of(other, name),
     })
@@ -158,7 +162,8 @@ pub(crate) async fn restart(State(app): Shared, Path(name): Path<String>, Query(
         return Ok(if failed { Answer::accepted(Some(status_json(&app, &status, &[]))) } else { Answer::no_content() });
     }
     let which = if failed { Restart::Failed } else { Restart::All };
-    let restarted = app.worker.restart(&name, which).map_err(|refusal| match refusal {
+    let asked = name.clone();
+    let restarted = blocking(&app, move |worker| worker.restart(&asked, which)).await?.map_err(|refusal| match refusal {
         Refusal::Unknown => Fault::new(404, format!("Unknown connector: {name}")),
         other => Fault::of(other, &name),
     })?;
@@ -194,7 +199,8 @@ fn task_number(task: &str) -> Result<i64, Fault> {
 pub(crate) async fn restart_task(State(app): Shared, Path((name, task)): Path<(String, String)>) -> Done {
     let unknown = || Fault::new(404, format!("Task {name}-{task} not found"));
     let number = u32::try_from(task_number(&task)?).map_err(|_| unknown())?;
-    app.worker.restart(&name, Restart::One(number)).map_err(|refusal| match refusal {
+    let asked = name.clone();
+    blocking(&app, move |worker| worker.restart(&asked, Restart::One(number))).await?.map_err(|refusal| match refusal {
         Refusal::UnknownTask => unknown(),
         other => Fault::of(other, &name),
     })?;
@@ -212,7 +218,8 @@ pub(crate) async fn reset_topics(State(app): Shared, Path(name): Path<String>) -
     if !app.worker.config().topic_tracking().1 {
         return Err(Fault::new(403, "Topic tracking reset is disabled."));
     }
-    app.worker.reset_active_topics(&name);
+    let asked = name.clone();
+    blocking(&app, move |worker| worker.reset_active_topics(&asked)).await?.map_err(|refusal| Fault::of(refusal, &name))?;
     Ok(Answer::accepted(None))
 }
 
@@ -222,6 +229,11 @@ fn tracking(app: &App) -> Result<(), Fault> {
 
 fn known(app: &Arc<App>, name: &str) -> Result<ConnectorInfo, Fault> {
     app.worker.info(name).ok_or_else(|| Fault::not_found(name))
+}
+
+/// The kind of a connector; one whose class this worker does not know is called as in Kafka Connect.
+fn kind_of(of: Option<PluginKind>) -> &'static str {
+    of.map_or("unknown", kind)
 }
 
 /// A processor reads topics: to a client it is a sink.
@@ -234,29 +246,30 @@ pub(crate) fn kind(kind: PluginKind) -> &'static str {
 
 fn info_json(info: &ConnectorInfo) -> Value {
     let tasks: Vec<_> = (0..info.tasks).map(|task| json!({"connector": info.name, "task": task})).collect();
-    json!({"name": info.name, "config": info.config, "tasks": tasks, "type": kind(info.kind)})
+    json!({"name": info.name, "config": info.config, "tasks": tasks, "type": kind_of(info.kind)})
 }
 
 /// `restarted`: the tasks that are shown as restarting.
 fn status_json(app: &App, status: &ConnectorStatus, restarted: &[u32]) -> Value {
     let tasks: Vec<_> = status.tasks.iter().map(|task| task_json(app, task, restarted)).collect();
-    let connector = json!({"state": status.target.name(), "worker_id": app.worker_id, "version": VERSION});
-    json!({"name": status.name, "connector": connector, "tasks": tasks, "type": kind(status.kind)})
+    let state = if status.trouble.is_some() { TaskState::Failed.name() } else { status.target.name() };
+    let mut connector = json!({"state": state, "worker_id": owner(app, &status.worker_id), "version": VERSION});
+    if let Some(trouble) = &status.trouble {
+        connector["trace"] = text(trouble);
+    }
+    json!({"name": status.name, "connector": connector, "tasks": tasks, "type": kind_of(status.kind)})
 }
 
 fn task_json(app: &App, task: &TaskStatus, restarted: &[u32]) -> Value {
-    let state = match task.state {
-        _ if restarted.contains(&task.task) => "RESTARTING",
-        // Kafka Connect has no name for a task whose source has come to its end: nobody runs it.
-        TaskState::Unassigned | TaskState::Stopped => "UNASSIGNED",
-        TaskState::Running => "RUNNING",
-        TaskState::Restarting => "RESTARTING",
-        TaskState::Paused => "PAUSED",
-        TaskState::Failed => "FAILED",
-    };
-    let mut body = json!({"id": task.task, "state": state, "worker_id": app.worker_id, "version": VERSION});
+    let state = if restarted.contains(&task.task) { TaskState::Restarting } else { task.state };
+    let mut body = json!({"id": task.task, "state": state.name(), "worker_id": owner(app, &task.worker_id), "version": VERSION});
     if let Some(trouble) = &task.trouble {
         body["trace"] = text(trouble);
     }
     body
+}
+
+/// Who runs something: this worker, unless another one does.
+fn owner<'a>(app: &'a App, other: &'a Option<String>) -> &'a str {
+    other.as_deref().unwrap_or(&app.worker_id)
 }

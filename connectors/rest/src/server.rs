@@ -146,6 +146,11 @@ impl Server {
         Ok(Self { worker_id: listeners.worker_id, users: listeners.users, ready, stop, thread: Some(thread) })
     }
 
+    /// Host and port that others know this worker by.
+    pub fn worker_id(&self) -> &str {
+        &self.worker_id
+    }
+
     /// The worker has started: calls are for it.
     pub fn open(&self, worker: Arc<Worker>, loggers: Arc<dyn Loggers>) {
         let app = App { worker, loggers, worker_id: self.worker_id.clone() };

@@ -21,6 +21,10 @@ impl ActiveTopics {
         self.0.lock().unwrap_or_else(|e| e.into_inner()).iter().cloned().collect()
     }
 
+    pub(crate) fn forget(&self, topic: &str) {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).remove(topic);
+    }
+
     pub(crate) fn reset(&self) {
         self.0.lock().unwrap_or_else(|e| e.into_inner()).clear();
     }

@@ -35,13 +35,13 @@ impl Worker {
         if connector.plugin.kind() == PluginKind::Source {
             let parse = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
             let shown = |p: &Position| ConnectorOffset { partition: parse(&p.partition), offset: Some(parse(&p.offset)) };
-            return Ok(self.shared.offsets.list(name).iter().map(shown).collect());
+            return Ok(self.herder.shared.offsets.list(name)?.iter().map(shown).collect());
         }
         let shown = |found: &GroupOffset| ConnectorOffset {
             partition: json!({"kafka_topic": &*found.partition.topic, "kafka_partition": found.partition.partition}),
             offset: Some(json!({"kafka_offset": found.offset})),
         };
-        Ok(group_offsets(&connector.group_settings(&self.shared.config), TIMEOUT)?.iter().map(shown).collect())
+        Ok(group_offsets(&connector.group_settings(&self.herder.shared.config), TIMEOUT)?.iter().map(shown).collect())
     }
 
     /// Sets or forgets offsets of a stopped connector, after its tasks have ended.
@@ -51,10 +51,10 @@ impl Worker {
     pub fn alter_offsets(&self, name: &str, changes: &[ConnectorOffset]) -> Result<(), Refusal> {
         let connector = self.connector(name, true)?;
         if connector.plugin.kind() == PluginKind::Source {
-            return self.alter_source(name, changes);
+            return self.alter_source(&connector, changes);
         }
         let changes = changes.iter().map(of_group).collect::<Result<Vec<_>, _>>()?;
-        let settings = connector.group_settings(&self.shared.config);
+        let settings = connector.group_settings(&self.herder.shared.config);
         let (set, forget): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, offset)| offset.is_some());
         if !forget.is_empty() {
             // librdkafka's wrapper can delete a group, but not one of its offsets: the others are committed again. A crash in between leaves
@@ -76,13 +76,13 @@ impl Worker {
     pub fn reset_offsets(&self, name: &str) -> Result<(), Refusal> {
         let connector = self.connector(name, true)?;
         if connector.plugin.kind() == PluginKind::Source {
-            return Ok(self.shared.offsets.replace(name, Vec::new())?);
+            return Ok(self.herder.shared.offsets.replace(name, connector.tasks(), Vec::new())?);
         }
-        delete_group(&connector.group_settings(&self.shared.config), TIMEOUT).map_err(not_now(name))
+        delete_group(&connector.group_settings(&self.herder.shared.config), TIMEOUT).map_err(not_now(name))
     }
 
-    fn alter_source(&self, name: &str, changes: &[ConnectorOffset]) -> Result<(), Refusal> {
-        let mut positions = self.shared.offsets.list(name);
+    fn alter_source(&self, connector: &Connector, changes: &[ConnectorOffset]) -> Result<(), Refusal> {
+        let mut positions = self.herder.shared.offsets.list(&connector.name)?;
         for change in changes {
             let object = |value: &Value| value.as_object().is_some_and(|o| !o.is_empty());
             if !object(&change.partition) || change.offset.as_ref().is_some_and(|o| !object(o)) {
@@ -98,13 +98,16 @@ impl Worker {
                 (None, None) => {}
             }
         }
-        Ok(self.shared.offsets.replace(name, positions)?)
+        Ok(self.herder.shared.offsets.replace(&connector.name, connector.tasks(), positions)?)
     }
 
     /// A connector by name; `stopped`: it must be, and its tasks have ended when this returns.
     fn connector(&self, name: &str, stopped: bool) -> Result<Connector, Refusal> {
         let (connector, tasks) = {
-            let herd = self.herd();
+            let herd = self.herder.herd();
+            if let Some(unreadable) = herd.unreadable.get(name) {
+                return Err(Refusal::Wrong(unreadable.trouble.clone()));
+            }
             let entry = herd.connectors.get(name).ok_or(Refusal::Unknown)?;
             if stopped && entry.target != TargetState::Stopped {
                 return Err(Refusal::Wrong(format!(
@@ -116,6 +119,9 @@ impl Worker {
         };
         for task in &tasks {
             task.wait();
+        }
+        if let Some(cluster) = self.cluster.as_ref().filter(|_| stopped) {
+            cluster.wait_until_stopped(name)?;
         }
         Ok(connector)
     }
@@ -162,47 +168,5 @@ fn not_now(name: &str) -> impl Fn(lakefeed_core::Error) -> Refusal {
     move |error| match error.kind() {
         ErrorKind::Config => Refusal::Wrong(format!("Failed to alter consumer group offsets for connector {name}: {}", error.chain())),
         _ => Refusal::Failed(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(text: &str) -> Result<(TopicPartition, Option<i64>), String> {
-        let value: Value = serde_json::from_str(text).expect("JSON");
-        let offset = value.get("offset").filter(|o| !o.is_null()).cloned();
-        let change = ConnectorOffset { partition: value.get("partition").cloned().unwrap_or_default(), offset };
-        of_group(&change).map_err(|refusal| match refusal {
-            Refusal::Wrong(text) => text,
-            other => format!("{other:?}"),
-        })
-    }
-
-    #[test]
-    fn numbers_come_as_numbers_or_as_texts() {
-        let partition = TopicPartition::new("t", 3);
-        let text = r#"{"partition":{"kafka_topic":"t","kafka_partition":3},"offset":{"kafka_offset":"17"}}"#;
-        assert_eq!(parsed(text), Ok((partition.clone(), Some(17))));
-        assert_eq!(parsed(r#"{"partition":{"kafka_topic":"t","kafka_partition":"3"},"offset":null}"#), Ok((partition, None)));
-    }
-
-    #[test]
-    fn what_is_no_offset_is_refused_in_the_words_of_kafka_connect() {
-        for (text, said) in [
-            ("{}", "cannot be null or missing"),
-            (r#"{"partition":{}}"#, "must contain the keys 'kafka_topic' and 'kafka_partition'"),
-            (r#"{"partition":{"kafka_topic":null,"kafka_partition":1}}"#, "topic names must be valid strings"),
-            (
-                r#"{"partition":{"kafka_topic":"t","kafka_partition":"x"}}"#,
-                "Kafka partition value in the provided offsets: 'x'. Partition values",
-            ),
-            (r#"{"partition":{"kafka_topic":"t","kafka_partition":-1}}"#, "partitions must be valid numbers"),
-            (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{}}"#, "contain the key 'kafka_offset'"),
-            (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{"kafka_offset":-5}}"#, "offsets must be valid numbers"),
-        ] {
-            let error = parsed(text).expect_err("refused");
-            assert!(error.contains(said), "{text}: {error}");
-        }
     }
 }

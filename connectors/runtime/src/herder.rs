@@ -3,16 +3,16 @@
 //! Nothing here waits for a task. A connector that is changed has its old tasks told to publish, commit and end; its new ones begin when
 //! the last of those has ended, so that nothing is lost and nobody works beside a predecessor.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use lakefeed_core::{ConfigError, Error, PluginKind, Result};
+use lakefeed_core::{ConfigError, Error, Plugin, PluginKind, Result};
 
-use crate::connector::check;
+use crate::connector::{Connector, as_error, check};
 use crate::files::{ConnectorFile, TargetState};
 use crate::stats::TaskState;
 use crate::task_thread::TaskThread;
-use crate::worker::{Entry, Herd, Shared, Worker};
+use crate::worker::{Entry, Herd, Shared, Unreadable, Worker};
 
 /// Why the worker did not do something.
 #[derive(Debug)]
@@ -42,10 +42,10 @@ impl From<Error> for Refusal {
 pub struct ConnectorInfo {
     /// Its name.
     pub name: String,
-    /// Its class, as the plugin calls itself.
-    pub class: &'static str,
-    /// Its kind.
-    pub kind: PluginKind,
+    /// Its class, as the plugin calls itself, or as it was given.
+    pub class: String,
+    /// Its kind, if this worker knows the class.
+    pub kind: Option<PluginKind>,
     /// Its configuration, as it was given: variables are not replaced.
     pub config: BTreeMap<String, String>,
     /// How many tasks it has.
@@ -57,10 +57,14 @@ pub struct ConnectorInfo {
 pub struct ConnectorStatus {
     /// Its name.
     pub name: String,
-    /// Its kind.
-    pub kind: PluginKind,
+    /// Its kind, if this worker knows the class.
+    pub kind: Option<PluginKind>,
     /// What it was told to do.
     pub target: TargetState,
+    /// Why it can't be run at all.
+    pub trouble: Option<String>,
+    /// Its owner, if that is not this worker.
+    pub worker_id: Option<String>,
     /// Its tasks, in the order of their numbers.
     pub tasks: Vec<TaskStatus>,
 }
@@ -74,6 +78,8 @@ pub struct TaskStatus {
     pub state: TaskState,
     /// Why it has failed or waits to try again.
     pub trouble: Option<String>,
+    /// Its owner, if that is not this worker.
+    pub worker_id: Option<String>,
 }
 
 /// Which tasks to restart.
@@ -90,29 +96,48 @@ pub enum Restart {
 impl Worker {
     /// The connectors' names.
     pub fn connectors(&self) -> Vec<String> {
-        self.herd().connectors.keys().cloned().collect()
+        let herd = self.herder.herd();
+        let names: BTreeSet<&String> = herd.connectors.keys().chain(herd.unreadable.keys()).collect();
+        names.into_iter().cloned().collect()
     }
 
     /// A connector's configuration.
     pub fn info(&self, name: &str) -> Option<ConnectorInfo> {
-        self.herd().connectors.get(name).map(Entry::info)
+        self.herder.info(name)
     }
 
     /// What a connector does.
     pub fn status(&self, name: &str) -> Option<ConnectorStatus> {
-        self.herd().connectors.get(name).map(Entry::status)
+        let herd = self.herder.herd();
+        if let Some(unreadable) = herd.unreadable.get(name) {
+            return Some(unreadable.status(name));
+        }
+        let entry = herd.connectors.get(name)?;
+        let status = entry.status();
+        Some(match &self.cluster {
+            Some(cluster) => cluster.fill(status, entry.wanted_tasks()),
+            None => status,
+        })
     }
 
     /// The topics that a connector has used since the last reset.
     pub fn active_topics(&self, name: &str) -> Option<Vec<String>> {
-        self.herd().connectors.get(name).map(|entry| entry.topics.list())
+        let mut topics: BTreeSet<String> = self.herder.herd().connectors.get(name)?.topics.list().into_iter().collect();
+        if let Some(cluster) = &self.cluster {
+            topics.append(&mut cluster.topics(name));
+        }
+        Some(topics.into_iter().collect())
     }
 
     /// Forgets which topics a connector has used.
-    pub fn reset_active_topics(&self, name: &str) {
-        if let Some(entry) = self.herd().connectors.get(name) {
+    ///
+    /// # Errors
+    /// The brokers of a cluster's topics do not answer.
+    pub fn reset_active_topics(&self, name: &str) -> Result<(), Refusal> {
+        if let Some(entry) = self.herder.herd().connectors.get(name) {
             entry.topics.reset();
         }
+        self.cluster.as_ref().map_or(Ok(()), |cluster| Ok(cluster.reset_topics(name)?))
     }
 
     /// Makes a connector.
@@ -133,26 +158,22 @@ impl Worker {
     }
 
     fn configure(&self, file: &ConnectorFile, or_change: bool) -> Result<(bool, ConnectorInfo), Refusal> {
-        let connector = check(file, self.plugins()).map_err(Refusal::Invalid)?;
-        self.config().check_converter(&connector)?;
-        let mut herd = self.open_herd()?;
-        let name = connector.name.clone();
-        let known = herd.connectors.contains_key(&name);
-        if known && !or_change {
-            return Err(Refusal::Exists);
-        }
-        herd.tended = true;
-        let mut entry = Entry::new(file, connector);
-        if let Some(old) = herd.connectors.remove(&name) {
-            (entry.target, entry.topics) = (old.target, Arc::clone(&old.topics));
-            herd.retire(old.tasks);
-        }
-        tracing::info!(target: "lakefeed", connector = %name, class = entry.connector.plugin.class, "{}", if known { "The connector is changed" } else { "The connector is made" });
-        let started = entry.start(&self.shared, herd.predecessors(&name));
-        let info = entry.info();
-        herd.connectors.insert(name, entry);
-        started?;
-        Ok((!known, info))
+        let connector = self.herder.check(file)?;
+        let Some(cluster) = &self.cluster else { return self.herder.configure(file, connector, or_change) };
+        let new = cluster.configure(file, or_change, false)?;
+        // Somebody may have deleted it since.
+        Ok((new, self.herder.info(&connector.name).ok_or(Refusal::Unknown)?))
+    }
+
+    /// Puts the connector of a file into the cluster.
+    pub(crate) fn introduce(&self, file: &ConnectorFile) -> Result<()> {
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        let done = cluster.configure(file, true, true);
+        done.map(|_| ()).map_err(|refusal| match refusal {
+            Refusal::Failed(error) => error,
+            Refusal::Wrong(what) => Error::config(format!("{}: {what}", file.path.display())),
+            other => Error::config(format!("{}: {other:?}", file.path.display())),
+        })
     }
 
     /// Removes a connector; its tasks publish and commit what they hold.
@@ -160,6 +181,144 @@ impl Worker {
     /// # Errors
     /// There is none.
     pub fn delete(&self, name: &str) -> Result<(), Refusal> {
+        self.cluster.as_ref().map_or_else(|| self.herder.delete(name), |cluster| cluster.delete(name))
+    }
+
+    /// Pauses, resumes or stops a connector.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn set_target(&self, name: &str, target: TargetState) -> Result<(), Refusal> {
+        self.cluster.as_ref().map_or_else(|| self.herder.aim(name, target), |cluster| cluster.set_target(name, target))
+    }
+
+    /// Starts tasks over: they publish and commit what they hold first. Returns the numbers of those that are started over.
+    ///
+    /// # Errors
+    /// There is no such connector or task.
+    pub fn restart(&self, name: &str, which: Restart) -> Result<Vec<u32>, Refusal> {
+        self.cluster.as_ref().map_or_else(|| self.herder.restart(name, which), |cluster| cluster.restart(name, which))
+    }
+}
+
+/// The connectors of this worker: what calls do to them, or the records of a cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Herder {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) plugins: Arc<[Plugin]>,
+    herd: Arc<Mutex<Herd>>,
+}
+
+impl Herder {
+    pub(crate) fn new(shared: Arc<Shared>, plugins: &[Plugin]) -> Self {
+        Self { shared, plugins: plugins.into(), herd: Arc::default() }
+    }
+
+    pub(crate) fn herd(&self) -> MutexGuard<'_, Herd> {
+        // Poisoned it still holds whole entries: each change is one assignment.
+        self.herd.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn info(&self, name: &str) -> Option<ConnectorInfo> {
+        let herd = self.herd();
+        herd.connectors.get(name).map(Entry::info).or_else(|| herd.unreadable.get(name).map(|unreadable| unreadable.info(name)))
+    }
+
+    /// Checks a configuration.
+    fn check(&self, file: &ConnectorFile) -> Result<Connector, Refusal> {
+        let connector = check(file, &self.plugins).map_err(Refusal::Invalid)?;
+        self.shared.config.check_converter(&connector)?;
+        Ok(connector)
+    }
+
+    fn configure(&self, file: &ConnectorFile, connector: Connector, or_change: bool) -> Result<(bool, ConnectorInfo), Refusal> {
+        let mut herd = self.open_herd()?;
+        let known = herd.connectors.contains_key(&connector.name);
+        if known && !or_change {
+            return Err(Refusal::Exists);
+        }
+        herd.tended = true;
+        let info = herd.place(&self.shared, Entry::new(file, connector, 0))?;
+        Ok((!known, info))
+    }
+
+    /// Takes the configuration of a connector from the cluster's log. One that can't be used here is kept with the reason, which is returned too.
+    pub(crate) fn take_connector(
+        &self, origin: &str, name: &str, config: Result<BTreeMap<String, String>, String>, target: TargetState, generation: i64,
+    ) -> Result<(), String> {
+        let checked = config.clone().and_then(|mut raw| {
+            raw.entry("name".to_owned()).or_insert_with(|| name.to_owned());
+            let mut file = ConnectorFile::new(origin, raw).map_err(|error| error.chain())?;
+            file.initial_state = target;
+            if file.name() != name {
+                return Err(format!("the configuration has another name, '{}'", file.name()));
+            }
+            let connector = self.check(&file).map_err(|refusal| match refusal {
+                Refusal::Invalid(errors) => as_error(&file, &errors).chain(),
+                Refusal::Failed(error) => error.chain(),
+                other => format!("{other:?}"),
+            })?;
+            Ok(Entry::new(&file, connector, generation))
+        });
+        let mut herd = self.herd();
+        match checked {
+            Ok(entry) if herd.closed => drop(entry),
+            Ok(entry) => drop(herd.place(&self.shared, entry).map_err(|error| error.chain())?),
+            Err(trouble) => {
+                if let Some(old) = herd.connectors.remove(name) {
+                    herd.retire(old.tasks);
+                }
+                let trouble = format!("{trouble}; give the connector another configuration, or update this worker ({origin})");
+                let raw = config.unwrap_or_default();
+                herd.unreadable.insert(name.to_owned(), Unreadable { raw, trouble: trouble.clone(), target, generation });
+                return Err(trouble);
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Herder::delete`]; a connector that is not there is none.
+    pub(crate) fn drop_connector(&self, name: &str) {
+        self.herd().unreadable.remove(name);
+        // It was not there, or the worker stops.
+        let _ = self.delete(name);
+    }
+
+    pub(crate) fn forget_topic(&self, name: &str, topic: &str) {
+        if let Some(entry) = self.herd().connectors.get(name) {
+            entry.topics.forget(topic);
+        }
+    }
+
+    /// Ends the tasks that are not this worker's any more and starts those that are. Returns the ends of all tasks that are told to end and that others own.
+    pub(crate) fn reconcile(&self) -> Vec<Arc<OnceLock<()>>> {
+        let mut herd = self.herd();
+        if herd.closed {
+            // All tasks are about to end, and somebody else waits for them: nothing is given up before the worker leaves.
+            return vec![Arc::default()];
+        }
+        let mut gone = Vec::new();
+        for entry in herd.connectors.values_mut() {
+            let (own, others): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut entry.tasks).into_iter().partition(|thread| self.shared.owns(&thread.task.connector, thread.task.task));
+            entry.tasks = own;
+            gone.extend(others);
+        }
+        herd.retire(gone);
+        let ends = herd.retired.iter().filter(|thread| !self.shared.owns(&thread.task.connector, thread.task.task));
+        let ends = ends.map(|thread| Arc::clone(&thread.ended)).collect();
+        let names: Vec<String> = herd.connectors.keys().cloned().collect();
+        for name in names {
+            let after = herd.predecessors(&name);
+            let started = herd.connectors.get_mut(&name).map_or(Ok(()), |entry| entry.start(&self.shared, after));
+            if let Err(error) = started {
+                tracing::error!(target: "lakefeed", connector = %name, error = %error.chain(), "Tasks can't be started");
+            }
+        }
+        ends
+    }
+
+    fn delete(&self, name: &str) -> Result<(), Refusal> {
         let mut herd = self.open_herd()?;
         let entry = herd.connectors.remove(name).ok_or(Refusal::Unknown)?;
         herd.tended = true;
@@ -169,11 +328,11 @@ impl Worker {
     }
 
     /// Pauses, resumes or stops a connector.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn set_target(&self, name: &str, target: TargetState) -> Result<(), Refusal> {
+    pub(crate) fn aim(&self, name: &str, target: TargetState) -> Result<(), Refusal> {
         let mut herd = self.open_herd()?;
+        if let Some(unreadable) = herd.unreadable.get_mut(name) {
+            unreadable.target = target;
+        }
         herd.tended |= herd.connectors.contains_key(name);
         let entry = herd.connectors.get_mut(name).ok_or(Refusal::Unknown)?;
         let before = std::mem::replace(&mut entry.target, target);
@@ -192,11 +351,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Starts tasks over: they publish and commit what they hold first. Returns the numbers of those that are started over.
-    ///
-    /// # Errors
-    /// There is no such connector or task.
-    pub fn restart(&self, name: &str, which: Restart) -> Result<Vec<u32>, Refusal> {
+    /// Starts tasks of this worker over.
+    pub(crate) fn restart(&self, name: &str, which: Restart) -> Result<Vec<u32>, Refusal> {
         let mut herd = self.open_herd()?;
         let mut entry = herd.connectors.remove(name).ok_or(Refusal::Unknown)?;
         herd.tended = true;
@@ -210,19 +366,20 @@ impl Worker {
         entry.tasks = kept;
         herd.retire(restarted);
         let after = herd.predecessors(name);
-        let started = numbers.iter().try_for_each(|task| entry.start_task(&self.shared, *task, after.clone()));
-        entry.tasks.sort_by_key(|thread| thread.task.task);
+        let started = entry.start(&self.shared, after);
         herd.connectors.insert(name.to_owned(), entry);
         started?;
         if numbers.is_empty() && matches!(which, Restart::One(_)) {
             return Err(Refusal::UnknownTask);
         }
-        tracing::info!(target: "lakefeed", connector = name, tasks = ?numbers, "Tasks are restarted");
+        if !numbers.is_empty() {
+            tracing::info!(target: "lakefeed", connector = name, tasks = ?numbers, "Tasks are restarted");
+        }
         Ok(numbers)
     }
 
     /// The connectors, to change them.
-    fn open_herd(&self) -> Result<std::sync::MutexGuard<'_, Herd>, Refusal> {
+    fn open_herd(&self) -> Result<MutexGuard<'_, Herd>, Refusal> {
         let herd = self.herd();
         if herd.closed {
             return Err(Refusal::Failed(Error::retry("the worker is stopping")));
@@ -232,6 +389,32 @@ impl Worker {
 }
 
 impl Herd {
+    /// Puts a connector in the place of its predecessor, whose target state it keeps, and starts its tasks.
+    fn place(&mut self, shared: &Arc<Shared>, mut entry: Entry) -> Result<ConnectorInfo> {
+        let name = entry.connector.name.clone();
+        let was_unreadable = self.unreadable.remove(&name).is_some();
+        let known = self.connectors.contains_key(&name) || was_unreadable;
+        if let Some(old) = self.connectors.remove(&name) {
+            (entry.target, entry.topics) = (old.target, Arc::clone(&old.topics));
+            self.retire(old.tasks);
+        }
+        tracing::info!(target: "lakefeed", connector = %name, class = entry.connector.plugin.class, "{}", if known { "The connector is changed" } else { "The connector is made" });
+        let started = entry.start(shared, self.predecessors(&name));
+        let info = entry.info();
+        self.connectors.insert(name, entry);
+        started.map(|()| info)
+    }
+
+    /// Whether there is a connector with this name.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.connectors.contains_key(name) || self.unreadable.contains_key(name)
+    }
+
+    /// Whether a task that was told to end has not ended.
+    pub(crate) fn is_ending(&self, name: &str, task: u32) -> bool {
+        self.retired.iter().any(|thread| thread.task.connector == name && thread.task.task == task && thread.ended.get().is_none())
+    }
+
     /// Tells tasks to end, and keeps them to be joined.
     fn retire(&mut self, tasks: Vec<TaskThread>) {
         self.retired.retain(|thread| !thread.is_finished());
@@ -246,9 +429,16 @@ impl Herd {
 }
 
 impl Entry {
-    /// Starts as many tasks as its target state wants.
+    /// Starts the tasks that its target state wants and that are this worker's, as far as they are not there.
     fn start(&mut self, shared: &Arc<Shared>, after: Vec<Arc<OnceLock<()>>>) -> Result<()> {
-        (0..self.wanted_tasks()).try_for_each(|task| self.start_task(shared, task, after.clone()))
+        for task in 0..self.wanted_tasks() {
+            let there = self.tasks.iter().any(|thread| thread.task.task == task);
+            if !there && shared.owns(&self.connector.name, task) {
+                self.start_task(shared, task, after.clone())?;
+            }
+        }
+        self.tasks.sort_by_key(|thread| thread.task.task);
+        Ok(())
     }
 
     fn start_task(&mut self, shared: &Arc<Shared>, task: u32, after: Vec<Arc<OnceLock<()>>>) -> Result<()> {
@@ -260,23 +450,37 @@ impl Entry {
     fn info(&self) -> ConnectorInfo {
         ConnectorInfo {
             name: self.connector.name.clone(),
-            class: self.connector.plugin.class,
-            kind: self.connector.plugin.kind(),
+            class: self.connector.plugin.class.to_owned(),
+            kind: Some(self.connector.plugin.kind()),
             config: self.raw.clone(),
             tasks: self.wanted_tasks(),
         }
     }
 
-    fn status(&self) -> ConnectorStatus {
+    pub(crate) fn status(&self) -> ConnectorStatus {
         let task = |thread: &TaskThread| {
             let stats = &thread.task.stats;
-            TaskStatus { task: thread.task.task, state: stats.state(), trouble: stats.trouble() }
+            TaskStatus { task: thread.task.task, state: stats.state(), trouble: stats.trouble(), worker_id: None }
         };
         ConnectorStatus {
             name: self.connector.name.clone(),
-            kind: self.connector.plugin.kind(),
+            kind: Some(self.connector.plugin.kind()),
             target: self.target,
+            trouble: None,
+            worker_id: None,
             tasks: self.tasks.iter().map(task).collect(),
         }
+    }
+}
+
+impl Unreadable {
+    fn info(&self, name: &str) -> ConnectorInfo {
+        let class = self.raw.get("connector.class").cloned().unwrap_or_default();
+        ConnectorInfo { name: name.to_owned(), class, kind: None, config: self.raw.clone(), tasks: 0 }
+    }
+
+    fn status(&self, name: &str) -> ConnectorStatus {
+        let trouble = Some(self.trouble.clone());
+        ConnectorStatus { name: name.to_owned(), kind: None, target: self.target, trouble, worker_id: None, tasks: Vec::new() }
     }
 }

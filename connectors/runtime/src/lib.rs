@@ -7,6 +7,7 @@
 
 mod active_topics;
 mod backoff;
+mod cluster;
 mod connector;
 mod connector_offsets;
 mod converters;

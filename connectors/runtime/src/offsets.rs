@@ -1,4 +1,4 @@
-//! Where sources left off: the file `offset.storage.file.filename`.
+//! Where sources left off: the file `offset.storage.file.filename`, or the topic of a cluster.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -6,6 +6,43 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use lakefeed_core::{Error, Position, Result, SourceOffsets};
+
+use crate::cluster::TopicOffsets;
+
+/// Where the positions of all sources are kept.
+#[derive(Debug, Clone)]
+pub(crate) enum OffsetStore {
+    /// By a worker that is alone.
+    File(Arc<OffsetFile>),
+    /// By a cluster.
+    Topic(TopicOffsets),
+}
+
+impl OffsetStore {
+    /// The positions of one connector, for its tasks.
+    pub(crate) fn of(&self, connector: &str) -> Arc<dyn SourceOffsets> {
+        match self {
+            Self::File(file) => file.of(connector),
+            Self::Topic(topic) => topic.of(connector),
+        }
+    }
+
+    /// The positions of one connector, for people.
+    pub(crate) fn list(&self, connector: &str) -> Result<Vec<Position>> {
+        match self {
+            Self::File(file) => Ok(file.list(connector)),
+            Self::Topic(topic) => topic.catch_up().map(|()| topic.list(connector)),
+        }
+    }
+
+    /// Replaces all positions of one connector, which has so many tasks and is stopped.
+    pub(crate) fn replace(&self, connector: &str, tasks: u32, positions: Vec<Position>) -> Result<()> {
+        match self {
+            Self::File(file) => file.replace(connector, positions),
+            Self::Topic(topic) => topic.replace(connector, tasks, &positions),
+        }
+    }
+}
 
 type Connectors = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -46,22 +83,20 @@ impl OffsetFile {
         written.map_err(|e| Error::retry(format!("can't write the source offsets to {}", self.path.display())).with_source(e))
     }
 
-    /// The positions of one connector, for people.
-    pub(crate) fn list(&self, connector: &str) -> Vec<Position> {
+    fn list(&self, connector: &str) -> Vec<Position> {
         let connectors = self.connectors.lock().unwrap_or_else(|e| e.into_inner());
         let positions = connectors.get(connector).into_iter().flatten();
         positions.map(|(partition, offset)| Position { partition: partition.clone(), offset: offset.clone() }).collect()
     }
 
     /// Replaces all positions of one connector and waits until they are on disk.
-    pub(crate) fn replace(&self, connector: &str, positions: Vec<Position>) -> Result<()> {
+    fn replace(&self, connector: &str, positions: Vec<Position>) -> Result<()> {
         self.change(|connectors| {
             drop(connectors.insert(connector.to_owned(), positions.into_iter().map(|p| (p.partition, p.offset)).collect()))
         })
     }
 
-    /// The positions of one connector.
-    pub(crate) fn of(self: &Arc<Self>, connector: &str) -> Arc<dyn SourceOffsets> {
+    fn of(self: &Arc<Self>, connector: &str) -> Arc<dyn SourceOffsets> {
         Arc::new(OfConnector { file: Arc::clone(self), connector: connector.to_owned() })
     }
 }

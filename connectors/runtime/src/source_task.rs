@@ -1,7 +1,6 @@
 //! The task of a source.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Make, Output, Polled, Position, Result, Source};
@@ -9,27 +8,103 @@ use lakefeed_kafka::{Producer, ensure_topic};
 
 use crate::backoff::sleep;
 use crate::dead_letters::DeadLetters;
-use crate::offsets::OffsetFile;
+use crate::offsets::OffsetStore;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
 /// The wait while nothing is there, or the task is paused.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The longest a transaction stays open while rows keep coming.
+const TRANSACTION: Duration = Duration::from_millis(500);
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs until the source has no more rows, the worker stops, or something can't be mended.
-pub(crate) fn run(env: &TaskEnv, offsets: &Arc<OffsetFile>, mut first: Option<Box<dyn Source>>) -> Result<()> {
+pub(crate) fn run(env: &TaskEnv, offsets: &OffsetStore, mut first: Option<Box<dyn Source>>) -> Result<()> {
     let Make::Source(make) = env.connector.plugin.make else { return Err(wrong_kind(env)) };
     env.run(|env| {
+        // Before anything is looked at: it fences a predecessor that was taken for dead.
+        let sender = Sender::open(env, offsets)?;
+        if let OffsetStore::Topic(topic) = offsets
+            && !topic.begin(env)?
+        {
+            return Ok(());
+        }
         let source = first.take().map_or_else(|| make(&env.connector.config, &env.context), Ok)?;
-        SourceTask::open(env, Arc::clone(offsets), source)?.run()
+        SourceTask::open(env, sender, source)?.run()
     })
+}
+
+/// Takes rows and positions to where they are kept.
+///
+/// In a cluster with transactions (`exactly.once.source.support`) both become visible together, so that a crash neither loses nor doubles rows. Otherwise positions follow
+/// when their rows are acknowledged; after a crash the rows in between come twice.
+struct Sender {
+    offsets: OffsetStore,
+    producer: Producer,
+    /// Whether there are transactions, and one is open.
+    transaction: Option<bool>,
+}
+
+impl Sender {
+    fn open(env: &TaskEnv, offsets: &OffsetStore) -> Result<Self> {
+        let settings = env.producer_settings();
+        let topic = if let OffsetStore::Topic(topic) = offsets { Some(topic) } else { None };
+        let Some(topic) = topic.filter(|_| env.worker.transactions()) else {
+            return Ok(Self { offsets: offsets.clone(), producer: Producer::new(&settings)?, transaction: None });
+        };
+        let id = topic.transactional_id(&env.connector.name, env.context.task);
+        let producer = Producer::new(&settings.set("transactional.id", &id).or("message.timeout.ms", "60000"))?;
+        producer.init_transactions()?;
+        Ok(Self { offsets: offsets.clone(), producer, transaction: Some(false) })
+    }
+
+    fn send(&mut self, out: &Output) -> Result<()> {
+        self.begin()?;
+        self.producer.send(out)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        if self.transaction == Some(false) {
+            self.producer.begin()?;
+            self.transaction = Some(true);
+        }
+        Ok(())
+    }
+
+    /// How long rows may wait to be committed: nobody sees those of a transaction before.
+    fn interval(&self, env: &TaskEnv) -> Duration {
+        let interval = env.worker.commit_interval();
+        if self.transaction.is_some() { interval.min(TRANSACTION) } else { interval }
+    }
+
+    /// Waits until all rows and these positions are safe.
+    fn commit(&mut self, env: &TaskEnv, positions: &[Position]) -> Result<()> {
+        let name = &env.connector.name;
+        match &self.offsets {
+            OffsetStore::File(file) => {
+                self.producer.flush(env.worker.flush_timeout())?;
+                return file.store(name, positions);
+            }
+            OffsetStore::Topic(topic) if self.transaction.is_none() => {
+                self.producer.flush(env.worker.flush_timeout())?;
+                topic.send(&self.producer, name, positions)?;
+                return self.producer.flush(env.worker.flush_timeout());
+            }
+            OffsetStore::Topic(_) => {}
+        }
+        self.begin()?;
+        if let OffsetStore::Topic(topic) = &self.offsets {
+            topic.send(&self.producer, name, positions)?;
+        }
+        self.producer.commit_transaction()?;
+        self.transaction = Some(false);
+        Ok(())
+    }
 }
 
 struct SourceTask<'a> {
     env: &'a TaskEnv,
-    offsets: Arc<OffsetFile>,
+    sender: Sender,
     source: Box<dyn Source>,
-    producer: Producer,
     dead_letters: DeadLetters,
     /// For each source partition with rows that are sent and not committed the position after the last of them, in the order of their ends.
     pending: Vec<Position>,
@@ -38,15 +113,14 @@ struct SourceTask<'a> {
 }
 
 impl<'a> SourceTask<'a> {
-    fn open(env: &'a TaskEnv, offsets: Arc<OffsetFile>, source: Box<dyn Source>) -> Result<Self> {
-        let producer = Producer::new(&env.producer_settings())?;
+    fn open(env: &'a TaskEnv, sender: Sender, source: Box<dyn Source>) -> Result<Self> {
         let dead_letters = DeadLetters::open(env)?;
-        Ok(Self { env, offsets, source, producer, dead_letters, pending: Vec::new(), topics: BTreeSet::new(), busy: BusyTime::new() })
+        Ok(Self { env, sender, source, dead_letters, pending: Vec::new(), topics: BTreeSet::new(), busy: BusyTime::new() })
     }
 
     fn run(&mut self) -> Result<()> {
         let mut out = Output::default();
-        let mut commit_at = Instant::now() + self.env.worker.commit_interval();
+        let mut commit_at = Instant::now() + self.sender.interval(self.env);
         loop {
             if self.env.paused() {
                 self.commit()?;
@@ -61,7 +135,7 @@ impl<'a> SourceTask<'a> {
             let stop = self.env.orders.stopped();
             if stop || polled == Polled::Done || Instant::now() >= commit_at {
                 self.commit()?;
-                commit_at = Instant::now() + self.env.worker.commit_interval();
+                commit_at = Instant::now() + self.sender.interval(self.env);
             }
             if stop || polled == Polled::Done {
                 return Ok(());
@@ -79,8 +153,8 @@ impl<'a> SourceTask<'a> {
             self.dead_letters.source_row(self.env, reject)?;
         }
         self.create_topics(out)?;
-        self.producer.send(out)?;
         if !out.rows().is_empty() {
+            self.sender.send(out)?;
             self.busy.mark(&self.env.stats);
         }
         self.env.stats.rows_out.add(out.rows().len() as u64);
@@ -114,11 +188,10 @@ impl<'a> SourceTask<'a> {
     /// Waits for the acknowledgement of every row, then stores the positions, then tells the source.
     fn commit(&mut self) -> Result<()> {
         self.dead_letters.flush(self.env)?;
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && self.sender.transaction != Some(true) {
             return Ok(());
         }
-        self.producer.flush(self.env.worker.flush_timeout())?;
-        self.offsets.store(&self.env.connector.name, &self.pending)?;
+        self.sender.commit(self.env, &self.pending)?;
         self.pending.drain(..).try_for_each(|position| self.source.commit(&position))
     }
 }

@@ -22,6 +22,25 @@ pub enum TaskState {
     Failed,
 }
 
+impl TaskState {
+    /// The name in Kafka Connect's REST answers. It has none for a task whose source has come to its end: nobody runs it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unassigned | Self::Stopped => "UNASSIGNED",
+            Self::Running => "RUNNING",
+            Self::Restarting => "RESTARTING",
+            Self::Paused => "PAUSED",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// Reads such a name.
+    pub(crate) fn parse(name: &str) -> Self {
+        let states = [Self::Running, Self::Restarting, Self::Paused, Self::Failed];
+        states.into_iter().find(|state| state.name() == name).unwrap_or(Self::Unassigned)
+    }
+}
+
 /// Counters of a task, read while it runs. Rows that were replayed after a restart count again.
 #[derive(Debug)]
 pub struct TaskStats {

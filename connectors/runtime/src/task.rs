@@ -56,6 +56,8 @@ pub(crate) struct TaskEnv {
     pub(crate) orders: Orders,
     /// The topics that the connector has used.
     pub(crate) topics: Arc<ActiveTopics>,
+    /// The offset of the connector's configuration in the config topic of the cluster.
+    pub(crate) generation: i64,
 }
 
 impl TaskEnv {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lakefeed_core::{Budget, Error, Make, Metrics, Plugin, Result, Sample, SystemClock, TaskContext, TaskMetrics};
@@ -10,9 +10,11 @@ use lakefeed_kafka::probe;
 use tokio::runtime::Handle;
 
 use crate::active_topics::ActiveTopics;
+use crate::cluster::{Cluster, Log, Places, TopicOffsets};
 use crate::connector::{Connector, as_error, check};
 use crate::files::{ConnectorFile, TargetState};
-use crate::offsets::OffsetFile;
+use crate::herder::Herder;
+use crate::offsets::{OffsetFile, OffsetStore};
 use crate::state::StateStore;
 use crate::stats::{TaskState, TaskStats};
 use crate::task::{Orders, TaskEnv};
@@ -25,22 +27,33 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Runs connectors in this process until they end or are stopped. What happens to them at run time is in `herder.rs`.
 #[derive(Debug)]
 pub struct Worker {
-    pub(crate) shared: Arc<Shared>,
-    plugins: Vec<Plugin>,
+    /// Dropped first: its threads use the herder.
+    pub(crate) cluster: Option<Cluster>,
+    pub(crate) herder: Herder,
     cluster_id: Option<String>,
-    herd: Mutex<Herd>,
 }
 
 /// The connectors by name. Locked for moments only: whoever waits for a task does so without it.
 #[derive(Debug, Default)]
 pub(crate) struct Herd {
     pub(crate) connectors: BTreeMap<String, Entry>,
+    /// Connectors of the cluster whose configuration this worker can't use.
+    pub(crate) unreadable: BTreeMap<String, Unreadable>,
     /// Tasks that were told to end, of connectors that are there and of others.
     pub(crate) retired: Vec<TaskThread>,
     /// The connectors are not just those of files that it was started with: the worker waits for more of that.
     pub(crate) tended: bool,
     /// The worker ends: nothing starts any more.
     pub(crate) closed: bool,
+}
+
+/// A connector that can't be run here: its class is unknown to this version, or its record is damaged.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) raw: BTreeMap<String, String>,
+    pub(crate) trouble: String,
+    pub(crate) target: TargetState,
+    pub(crate) generation: i64,
 }
 
 /// A connector and its tasks.
@@ -50,51 +63,76 @@ pub(crate) struct Entry {
     pub(crate) raw: BTreeMap<String, String>,
     pub(crate) connector: Connector,
     pub(crate) target: TargetState,
+    /// Those of this worker.
     pub(crate) tasks: Vec<TaskThread>,
     pub(crate) topics: Arc<ActiveTopics>,
+    /// The offset of its configuration in the config topic of the cluster.
+    pub(crate) generation: i64,
 }
 
 impl Worker {
-    /// Checks everything, reaches out for everything that is needed, then starts the tasks. Call it inside a tokio runtime.
+    /// Checks everything, reaches out for everything that is needed, then starts the tasks. Call it inside a tokio runtime. `worker_id` is what others know
+    /// this worker by: the host and port of its REST interface.
+    ///
+    /// A worker of a cluster (`config.storage.topic`) puts connectors of files into the cluster, as a call with their configuration would; those that are there
+    /// as they are in the file stay untouched.
     ///
     /// # Errors
     /// `Config`: a file is wrong. `Retry`: the brokers or a store can't be reached. Nothing runs then.
-    pub fn start(config: &WorkerConfig, files: &[ConnectorFile], plugins: &[Plugin]) -> Result<Self> {
+    pub fn start(config: &WorkerConfig, files: &[ConnectorFile], plugins: &[Plugin], worker_id: &str) -> Result<Self> {
         let connectors = checked(files, plugins)?;
         connectors.iter().try_for_each(|connector| config.check_converter(connector))?;
         let cluster_id = probe(&config.admin(), PROBE_TIMEOUT)?;
-        let shared = Arc::new(Shared::open(config)?);
+        let Some(cluster) = config.cluster() else {
+            let offsets = OffsetStore::File(OffsetFile::open(&config.offset_file())?);
+            let herder = Herder::new(Shared::open(config, offsets), plugins);
+            let worker = Self { herder, cluster: None, cluster_id };
+            worker.herder.herd().tended = files.is_empty();
+            worker.run_files(files, connectors)?;
+            return Ok(worker);
+        };
+        let log = Log::open(config, cluster)?;
+        let offsets = OffsetStore::Topic(TopicOffsets::new(Arc::clone(&log), config, worker_id));
+        let herder = Herder::new(Shared::open(config, offsets), plugins);
+        herder.herd().tended = true;
+        let cluster = Cluster::start(config, worker_id, log, herder.clone())?;
+        let worker = Self { cluster: Some(cluster), herder, cluster_id };
+        files.iter().try_for_each(|file| worker.introduce(file))?;
+        Ok(worker)
+    }
+
+    /// Makes the plugins' parts of all tasks, then runs them.
+    fn run_files(&self, files: &[ConnectorFile], connectors: Vec<Connector>) -> Result<()> {
+        let shared = &self.herder.shared;
         let mut made = Vec::new();
         for (file, connector) in files.iter().zip(connectors) {
-            let entry = Entry::new(file, connector);
+            let entry = Entry::new(file, connector, 0);
             let mut parts = Vec::new();
             for task in 0..entry.wanted_tasks() {
                 let env = shared.env(&entry, task);
-                let plugin = Made::new(&shared, &env)?;
+                let plugin = Made::new(shared, &env)?;
                 parts.push((env, plugin));
             }
             made.push((entry, parts));
         }
-        let herd = Herd { tended: files.is_empty(), ..Herd::default() };
-        let worker = Self { shared, plugins: plugins.to_vec(), cluster_id, herd: Mutex::new(herd) };
         for (mut entry, parts) in made {
             for (env, plugin) in parts {
                 // An error here drops the worker, which stops and joins the tasks that run already.
-                entry.tasks.push(TaskThread::spawn(&worker.shared, env, Some(plugin), Vec::new())?);
+                entry.tasks.push(TaskThread::spawn(shared, env, Some(plugin), Vec::new())?);
             }
-            worker.herd().connectors.insert(entry.connector.name.clone(), entry);
+            self.herder.herd().connectors.insert(entry.connector.name.clone(), entry);
         }
-        Ok(worker)
+        Ok(())
     }
 
     /// The plugins that it knows.
     pub fn plugins(&self) -> &[Plugin] {
-        &self.plugins
+        &self.herder.plugins
     }
 
     /// What the worker's file says.
     pub fn config(&self) -> &WorkerConfig {
-        &self.shared.config
+        &self.herder.shared.config
     }
 
     /// The id of the Kafka cluster, if it has one.
@@ -104,18 +142,18 @@ impl Worker {
 
     /// The metrics of the worker and of its tasks, as they are now.
     pub fn metrics(&self) -> Vec<Sample> {
-        self.shared.measure(&self.tasks())
+        self.herder.shared.measure(&self.tasks())
     }
 
     /// The tasks as they are now.
     pub fn tasks(&self) -> Vec<Task> {
-        let herd = self.herd();
+        let herd = self.herder.herd();
         herd.connectors.values().flat_map(|entry| &entry.tasks).map(|thread| thread.task.clone()).collect()
     }
 
     /// Asks all tasks to publish what they hold and to end. No connector starts from now on.
     pub fn stop(&self) {
-        let mut herd = self.herd();
+        let mut herd = self.herder.herd();
         herd.closed = true;
         for thread in herd.connectors.values().flat_map(|entry| &entry.tasks) {
             thread.orders.stop();
@@ -126,7 +164,7 @@ impl Worker {
     pub fn is_done(&self) -> bool {
         let ended = |task: &Task| matches!(task.stats.state(), TaskState::Stopped | TaskState::Failed);
         let tasks = self.tasks();
-        !self.herd().tended && !tasks.is_empty() && tasks.iter().all(ended)
+        !self.herder.herd().tended && !tasks.is_empty() && tasks.iter().all(ended)
     }
 
     /// Waits for all tasks.
@@ -135,7 +173,7 @@ impl Worker {
     /// The first failure. The others have been logged.
     pub fn join(&self) -> Result<()> {
         let (current, retired) = {
-            let mut herd = self.herd();
+            let mut herd = self.herder.herd();
             let current: Vec<_> = herd.connectors.values_mut().flat_map(|entry| entry.tasks.drain(..)).collect();
             (current, std::mem::take(&mut herd.retired))
         };
@@ -147,12 +185,11 @@ impl Worker {
             // Logged when it happened; its connector has been changed or deleted since.
             let _ = thread.join();
         }
+        // Until now the members have waited for what these tasks published.
+        if let Some(cluster) = &self.cluster {
+            cluster.leave();
+        }
         failure.map_or(Ok(()), Err)
-    }
-
-    pub(crate) fn herd(&self) -> MutexGuard<'_, Herd> {
-        // Poisoned it still holds whole entries: each change is one assignment.
-        self.herd.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
@@ -165,8 +202,8 @@ impl Drop for Worker {
 }
 
 impl Entry {
-    pub(crate) fn new(file: &ConnectorFile, connector: Connector) -> Self {
-        Self { raw: file.raw.clone(), connector, target: file.initial_state, tasks: Vec::new(), topics: Arc::default() }
+    pub(crate) fn new(file: &ConnectorFile, connector: Connector, generation: i64) -> Self {
+        Self { raw: file.raw.clone(), connector, target: file.initial_state, tasks: Vec::new(), topics: Arc::default(), generation }
     }
 
     /// How many tasks it has when it has come to its target state.
@@ -198,22 +235,42 @@ pub(crate) struct Shared {
     incarnation: String,
     /// The number of the next task that is made: no two have the same.
     serial: AtomicU64,
-    pub(crate) offsets: Arc<OffsetFile>,
+    pub(crate) offsets: OffsetStore,
     state: Mutex<Option<StateStore>>,
+    /// Which tasks are this worker's; `None`: all.
+    places: Mutex<Option<Places>>,
 }
 
 impl Shared {
-    fn open(config: &WorkerConfig) -> Result<Self> {
-        Ok(Self {
+    fn open(config: &WorkerConfig, offsets: OffsetStore) -> Arc<Self> {
+        Arc::new(Self {
             config: config.clone(),
             runtime: Handle::current(),
             budget: Budget::new(config.memory_budget()),
             metrics: Arc::default(),
             incarnation: incarnation(),
             serial: AtomicU64::new(0),
-            offsets: OffsetFile::open(&config.offset_file())?,
+            offsets,
             state: Mutex::default(),
+            places: Mutex::default(),
         })
+    }
+
+    /// Says which tasks are this worker's.
+    pub(crate) fn set_places(&self, places: Places) {
+        // Held for an assignment or a look only; poisoned it still holds whole places.
+        *self.places.lock().unwrap_or_else(|e| e.into_inner()) = Some(places);
+    }
+
+    /// The places of a worker in a cluster.
+    pub(crate) fn places(&self) -> Places {
+        self.places.lock().unwrap_or_else(|e| e.into_inner()).clone().unwrap_or_default()
+    }
+
+    /// Whether a task is this worker's.
+    pub(crate) fn owns(&self, connector: &str, task: u32) -> bool {
+        let places = self.places.lock().unwrap_or_else(|e| e.into_inner());
+        places.as_ref().is_none_or(|places| places.has(connector, task))
     }
 
     /// The state of processors, opened by the first that needs it.
@@ -249,6 +306,7 @@ impl Shared {
             stats,
             orders,
             topics: Arc::clone(&entry.topics),
+            generation: entry.generation,
         }
     }
 }
@@ -270,7 +328,11 @@ impl Made {
 
 /// Text that no other process has, now or later: random bits of the standard library's hash keys and the process id.
 fn incarnation() -> String {
+    format!("{:016x}{:x}", random(), std::process::id())
+}
+
+/// A number that nobody can know before.
+pub(crate) fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    format!("{random:016x}{:x}", std::process::id())
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, PluginKind, Result};
 use lakefeed_kafka::ClientSettings;
 
+use crate::cluster::{self, ClusterConfig};
 use crate::connector::Connector;
 use crate::converters::{self, ValueConverter};
 use crate::rest_ssl::{self, RestSsl};
@@ -19,10 +20,14 @@ const KEYS: &[Key] = &[
         .default("localhost:9092")
         .importance(Importance::High)
         .group("Kafka"),
-    Key::new("offset.storage.file.filename", KeyKind::String, "The file that keeps how far each source has come.")
-        .default("lakefeed.offsets.json")
-        .importance(Importance::High)
-        .group("Worker"),
+    Key::new(
+        "offset.storage.file.filename",
+        KeyKind::String,
+        "The file that keeps how far each source has come, while the worker is in no cluster.",
+    )
+    .default("lakefeed.offsets.json")
+    .importance(Importance::High)
+    .group("Worker"),
     Key::new("offset.flush.interval.ms", KeyKind::Long, "Milliseconds between commits of offsets.").default("5000").group("Worker"),
     Key::new("offset.flush.timeout.ms", KeyKind::Long, "Milliseconds that a commit of a source waits for the brokers' acknowledgements.")
         .default("60000")
@@ -48,7 +53,7 @@ const KEYS: &[Key] = &[
     Key::new(
         "exactly.once.source.support",
         KeyKind::String,
-        "Whether processors write in transactions: enabled needs brokers that know transactions; disabled means at-least-once.",
+        "Whether processors, and the sources of a cluster, write in transactions: enabled needs brokers that know transactions; disabled means at-least-once.",
     )
     .default("enabled")
     .values(&["enabled", "preparing", "disabled"])
@@ -124,9 +129,6 @@ const KEYS: &[Key] = &[
     Key::new("config.providers", KeyKind::List, "Accepted as in Kafka Connect; ${env:NAME}, ${file:PATH:KEY} and ${dir:PATH:FILE} always work.")
         .importance(Importance::Low)
         .group("Worker"),
-    Key::new("group.id", KeyKind::String, "Accepted as in Kafka Connect's distributed mode; each connector is its own group.")
-        .importance(Importance::Low)
-        .group("Worker"),
 ];
 
 const PREFIXES: &[(&str, &str)] = &[
@@ -183,8 +185,13 @@ impl Listener {
 
 /// The keys of a worker file.
 pub fn worker_definition() -> ConfigDef {
-    let keys =
-        ConfigDef::new().keys(KEYS).keys(rest_ssl::KEYS).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
+    let keys = ConfigDef::new()
+        .keys(KEYS)
+        .keys(cluster::config::KEYS)
+        .keys(rest_ssl::KEYS)
+        .keys(converters::CLASSES)
+        .keys(converters::VALUE_KEYS)
+        .keys(converters::KEY_KEYS);
     PREFIXES.iter().chain(converters::PREFIXES).fold(keys, |def, (prefix, doc)| def.prefix(prefix, doc))
 }
 
@@ -215,6 +222,10 @@ impl WorkerConfig {
         if config.get("rest.extension.classes").is_some() && config.get("rest.basic.auth.file").is_none() {
             return Err(vec![ConfigError::key("rest.basic.auth.file", "is required, because rest.extension.classes asks for passwords")]);
         }
+        let errors = ClusterConfig::errors(&config);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let worker = Self { config };
         if worker.listeners().iter().any(|listener| listener.https) {
             let errors = worker.rest_ssl().errors();
@@ -223,6 +234,11 @@ impl WorkerConfig {
             }
         }
         Ok(worker)
+    }
+
+    /// The cluster that the worker is a member of, if it is in one.
+    pub(crate) fn cluster(&self) -> Option<ClusterConfig> {
+        ClusterConfig::read(&self.config)
     }
 
     /// The settings of a client of `role` (`consumer`, `producer`, `admin`): those of all clients, then those of the role, then the
@@ -260,8 +276,13 @@ impl WorkerConfig {
 
     /// The settings of an admin client.
     pub fn admin(&self) -> ClientSettings {
+        self.client_of("admin")
+    }
+
+    /// The settings of a client of the worker's own.
+    pub(crate) fn client_of(&self, role: &str) -> ClientSettings {
         let none = ConfigDef::new().parse(&BTreeMap::new());
-        none.map_or_else(|_| ClientSettings::new(self.config.text("bootstrap.servers")), |none| self.client("admin", &none))
+        none.map_or_else(|_| ClientSettings::new(self.config.text("bootstrap.servers")), |none| self.client(role, &none))
     }
 
     /// Where REST calls are answered.

@@ -42,7 +42,7 @@ impl Pipeline {
         let values = read_worker(&folder.worker_file, &folder.variables)?;
         let config = WorkerConfig::parse(&folder.worker_file.display().to_string(), &values)?;
         let files = folder.connector_files.iter().map(|path| read_connector(path, &folder.variables)).collect::<Result<Vec<_>>>()?;
-        Ok(Self { worker: Worker::start(&config, &files, &crate::plugins::all())? })
+        Ok(Self { worker: Worker::start(&config, &files, &crate::plugins::all(), "demo")? })
     }
 
     fn stage(&self, class: &str) -> Snapshot {
