@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_array::{ListArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_schema::{Schema, SchemaRef};
 use lakefeed_core::{Records, Rejected};
 
@@ -123,6 +123,19 @@ pub struct Decoded {
     pub rejected: Vec<Rejected>,
     /// The values are no structs or objects: they stand in the one column `value`.
     pub single: bool,
+    /// What transforms have changed beside them.
+    pub beside: Beside,
+}
+
+/// What transforms have made, for each row, of what stands beside its value; `None`: it is that of its record.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// The columns of the keys, all null where there is none, and whether they are the one column `value`.
+    pub keys: Option<(RecordBatch, bool)>,
+    /// As [`lakefeed_core::Headers::to_list`] has them.
+    pub headers: Option<ListArray>,
+    /// The topics that rows go to.
+    pub topics: Option<StringArray>,
 }
 
 impl Decoder {
@@ -228,7 +241,7 @@ impl Decoder {
             }
         }
         let rows = self.finish(indices.len());
-        Some(Decoded { rows, indices, tombstones, dropped, rejected, single: self.single })
+        Some(Decoded { rows, indices, tombstones, dropped, rejected, single: self.single, beside: Beside::default() })
     }
 
     /// Appends a record as row number `row`.

@@ -127,7 +127,7 @@ fn infos(plugin: &Plugin, values: &BTreeMap<String, String>, errors: &[ConfigErr
         json!({"definition": key_json(key, i), "value": value})
     });
     let mut configs: Vec<Value> = known.collect();
-    let named = if plugin.kind() == PluginKind::Sink { Transforms::named_keys(values) } else { Vec::new() };
+    let named = if plugin.kind() != PluginKind::Processor { Transforms::named_keys(values) } else { Vec::new() };
     for (i, NamedKey { name, group, key }) in named.iter().enumerate() {
         let (mut definition, mut value) = (key_json(key, i), key_value(key, values.get(name), of(name)));
         (definition["name"], definition["group"], value["name"]) = (text(name), text(group), text(name));

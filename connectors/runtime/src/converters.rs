@@ -20,9 +20,9 @@ macro_rules! converter_keys {
             key(concat!($prefix, "schema.registry.basic.auth.user.info"), KeyKind::Password, "The same as basic.auth.user.info.").importance(Importance::Low),
             key(concat!($prefix, "bearer.auth.credentials.source"), KeyKind::String, "AvroConverter: STATIC_TOKEN sends bearer.auth.token.").values(&["STATIC_TOKEN"]).importance(Importance::Low),
             key(concat!($prefix, "bearer.auth.token"), KeyKind::Password, "AvroConverter: the token, with STATIC_TOKEN.").importance(Importance::Low),
-            key(concat!($prefix, "auto.register.schemas"), KeyKind::Boolean, "Accepted as in Kafka Connect; sinks register nothing.").importance(Importance::Low),
-            key(concat!($prefix, "use.latest.version"), KeyKind::Boolean, "Accepted as in Kafka Connect; records are read with the schema that they were written with.").importance(Importance::Low),
-            key(concat!($prefix, $strategy), KeyKind::Class, "Accepted as in Kafka Connect; sinks find schemas by their ids.").importance(Importance::Low),
+            key(concat!($prefix, "auto.register.schemas"), KeyKind::Boolean, "AvroConverter in a source: whether a schema that the registry does not have is registered; a sink registers nothing.").default("true"),
+            key(concat!($prefix, "use.latest.version"), KeyKind::Boolean, "AvroConverter in a source, with auto.register.schemas=false: rows are written with the newest schema of the subject. Otherwise the rows' own schema has to be there.").default("false"),
+            key(concat!($prefix, $strategy), KeyKind::Class, "AvroConverter in a source: TopicNameStrategy (the default), RecordNameStrategy or TopicRecordNameStrategy; a sink finds schemas by their ids.").importance(Importance::Low),
         ]
     };
 }
@@ -33,7 +33,7 @@ const fn key(name: &'static str, kind: KeyKind, doc: &'static str) -> Key {
 
 /// The converters.
 pub(crate) const CLASSES: &[Key] = &[
-    Key::new("key.converter", KeyKind::Class, "Accepted as in Kafka Connect; keys are kept as the bytes that they are.")
+    Key::new("key.converter", KeyKind::Class, "How keys are read by transforms of keys and, where it is named here and makes something of them, for _key in metadata.columns; how sources write them. Without it: text.")
         .importance(Importance::Low)
         .group("Connector"),
     Key::new(
@@ -81,36 +81,31 @@ fn simple(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or_default()
 }
 
-/// How the values of a connector are read.
+/// How the keys or values of a connector are read.
 #[derive(Debug, Clone)]
-pub(crate) struct ValueConverter {
+pub(crate) struct Reading {
     pub(crate) converter: Converter,
     /// Where its schemas are.
     pub(crate) registry: Option<RegistrySettings>,
 }
 
-/// What a file says of the value converter; `None`: nothing.
-pub(crate) fn value_converter(config: &Config) -> Result<Option<ValueConverter>, ConfigError> {
-    let Some(class) = config.get(VALUE) else { return Ok(None) };
+/// What a file says of the converter of keys (`side` is `key`) or values (`value`); `None`: nothing.
+pub(crate) fn reading(side: &str, config: &Config) -> Result<Option<Reading>, ConfigError> {
+    let key = format!("{side}.converter");
+    let Some(class) = config.get(&key) else { return Ok(None) };
+    let prefix = format!("{key}.");
+    let get = |name: &str| config.get(&format!("{prefix}{name}"));
     let single = |single| Ok((Converter::Single(single), None));
     let found: Result<_, ConfigError> = match simple(class) {
-        "JsonConverter" => Ok((json(config), None)),
+        "JsonConverter" => Ok((json(get), None)),
         "AvroConverter" => {
-            let prefix = "value.converter.";
-            if let Some((key, _)) = config.with_prefix("value.converter.schema.registry.ssl.").next() {
-                let key = format!("value.converter.schema.registry.ssl.{key}");
-                return Err(ConfigError::key(
-                    key,
-                    "not supported: the registry's certificate is checked with those that the system trusts; add it there",
-                ));
-            }
-            let registry = RegistrySettings::read(prefix, |name| config.get(&format!("{prefix}{name}")));
-            registry.map(|registry| (Converter::Avro, Some(registry)))
+            no_own_certificates(&prefix, config)?;
+            RegistrySettings::read(&prefix, get).map(|registry| (Converter::Avro, Some(registry)))
         }
         "StringConverter" => {
-            let encoding = config.get("value.converter.converter.encoding").unwrap_or("UTF-8");
+            let encoding = get("converter.encoding").unwrap_or("UTF-8");
             if !matches!(encoding.to_ascii_uppercase().as_str(), "UTF-8" | "UTF8" | "US-ASCII") {
-                return Err(ConfigError::value("value.converter.converter.encoding", encoding, "expected UTF-8"));
+                return Err(ConfigError::value(format!("{prefix}converter.encoding"), encoding, "expected UTF-8"));
             }
             single(Single::Text)
         }
@@ -124,16 +119,16 @@ pub(crate) fn value_converter(config: &Config) -> Result<Option<ValueConverter>,
         other => {
             let names = || CONVERTERS.iter().map(|class| simple(class));
             let hint = nearest(other, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            Err(ConfigError::value(VALUE, class, format!("no such converter; there are {}{hint}", names().collect::<Vec<_>>().join(", "))))
+            Err(ConfigError::value(key, class, format!("no such converter; there are {}{hint}", names().collect::<Vec<_>>().join(", "))))
         }
     };
-    found.map(|(converter, registry)| Some(ValueConverter { converter, registry }))
+    found.map(|(converter, registry)| Some(Reading { converter, registry }))
 }
 
-fn json(config: &Config) -> Converter {
+fn json<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Converter {
     // Kafka Connect's default.
-    let with_schema = config.get("value.converter.schemas.enable").is_none_or(|text| text.eq_ignore_ascii_case("true"));
-    match config.get("value.converter.schema.content") {
+    let with_schema = get("schemas.enable").is_none_or(|text| text.eq_ignore_ascii_case("true"));
+    match get("schema.content") {
         _ if !with_schema => Converter::Json,
         Some(schema) => Converter::JsonOfSchema(schema.to_owned()),
         None => Converter::JsonWithSchema,
@@ -141,15 +136,146 @@ fn json(config: &Config) -> Converter {
 }
 
 /// The value converter of a connector: its own, with its own keys alone, or else the worker's, as Kafka Connect has it.
-pub(crate) fn resolve(connector: &Config, worker: &Config) -> Result<ValueConverter, ConfigError> {
-    let found = match value_converter(connector)? {
+pub(crate) fn resolve(connector: &Config, worker: &Config) -> Result<Reading, ConfigError> {
+    let found = match reading("value", connector)? {
         Some(own) => Some(own),
-        None => value_converter(worker)?,
+        None => reading("value", worker)?,
     };
-    Ok(found.unwrap_or(ValueConverter { converter: Converter::Json, registry: None }))
+    Ok(found.unwrap_or(Reading { converter: Converter::Json, registry: None }))
 }
 
-/// Sources and processors write and read plain JSON: what the worker's file says for all connectors may not fit. An envelope that is asked
+/// How a sink reads keys; `None`: not at all, they are kept as the bytes that they are. That is so unless the connector's own file names a
+/// converter that makes something of them, or they are transformed: what the worker's file says counts then too.
+pub(crate) fn key_reading(connector: &Config, worker: &Config, transformed: bool) -> Result<Option<Reading>, ConfigError> {
+    let own = reading("key", connector)?;
+    if !transformed {
+        return Ok(own.filter(|own| !matches!(own.converter, Converter::Single(Single::Text | Single::Bytes))));
+    }
+    let found = match own {
+        Some(own) => Some(own),
+        None => reading("key", worker)?,
+    };
+    Ok(Some(found.unwrap_or(Reading { converter: Converter::Single(Single::Text), registry: None })))
+}
+
+/// How the keys and values of a source are written.
+#[derive(Debug, Clone)]
+pub(crate) struct Forms {
+    pub(crate) key: Form,
+    pub(crate) value: Form,
+}
+
+/// How a converter writes.
+#[derive(Debug, Clone)]
+pub(crate) enum Form {
+    /// As the source writes: values as JSON, keys as text, or as JSON if they have several columns.
+    AsItIs,
+    /// As text.
+    Text,
+    /// As JSON.
+    Json,
+    /// As JSON with its schema.
+    JsonWithSchema,
+    Avro(Box<AvroOutput>),
+}
+
+impl Form {
+    pub(crate) fn is_as_it_is(&self) -> bool {
+        matches!(self, Self::AsItIs | Self::Text)
+    }
+}
+
+/// What AvroConverter is told for writing.
+#[derive(Debug, Clone)]
+pub(crate) struct AvroOutput {
+    pub(crate) registry: RegistrySettings,
+    pub(crate) register: bool,
+    pub(crate) latest: bool,
+    pub(crate) strategy: Strategy,
+}
+
+/// What the subject of a schema is called (Confluent's `SubjectNameStrategy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    TopicName,
+    RecordName,
+    TopicRecordName,
+}
+
+impl Strategy {
+    fn named(class: &str) -> Option<Self> {
+        match simple(class) {
+            "TopicNameStrategy" => Some(Self::TopicName),
+            "RecordNameStrategy" => Some(Self::RecordName),
+            "TopicRecordNameStrategy" => Some(Self::TopicRecordName),
+            _ => None,
+        }
+    }
+
+    /// The subject of a schema; `record` is the full name of its record.
+    pub(crate) fn subject(self, topic: &str, is_key: bool, record: Option<&str>) -> Result<String, String> {
+        let record = || record.ok_or("only a record has the name that the subject strategy needs: use TopicNameStrategy");
+        Ok(match self {
+            Self::TopicName => format!("{topic}-{}", if is_key { "key" } else { "value" }),
+            Self::RecordName => record()?.to_owned(),
+            Self::TopicRecordName => format!("{topic}-{}", record()?),
+        })
+    }
+}
+
+/// How a source writes its keys (`side` is `key`) or values (`value`): its own converter, or else the worker's.
+///
+/// JsonConverter of the worker's file means what the source writes by itself: the worker files that come with Kafka Connect name one that has
+/// schemas, and processors read plain JSON.
+///
+/// # Errors
+/// What to set.
+pub(crate) fn form(side: &str, connector: &Config, worker: &Config) -> Result<Form, ConfigError> {
+    let key = format!("{side}.converter");
+    let (config, own) = match connector.get(&key) {
+        Some(_) => (connector, true),
+        None => (worker, false),
+    };
+    let Some(class) = config.get(&key) else { return Ok(Form::AsItIs) };
+    let prefix = format!("{key}.");
+    let get = |name: &str| config.get(&format!("{prefix}{name}"));
+    let enabled = |name: &str| get(name).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    match simple(class) {
+        "JsonConverter" if own && enabled("schemas.enable") => Ok(Form::JsonWithSchema),
+        // A key of one column is text without quotes unless the connector asks for JSON.
+        "JsonConverter" if own && side == "key" => Ok(Form::Json),
+        "JsonConverter" | "ByteArrayConverter" => Ok(Form::AsItIs),
+        "StringConverter" => Ok(Form::Text),
+        "AvroConverter" => {
+            no_own_certificates(&prefix, config)?;
+            let registry = RegistrySettings::read(&prefix, get)?;
+            let name = format!("{side}.subject.name.strategy");
+            let strategy = get(&name).map_or(Some(Strategy::TopicName), Strategy::named).ok_or_else(|| {
+                let expected = "expected TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy";
+                ConfigError::value(format!("{prefix}{name}"), get(&name).unwrap_or_default(), expected)
+            })?;
+            let (register, latest) = (get("auto.register.schemas").is_none_or(|_| enabled("auto.register.schemas")), enabled("use.latest.version"));
+            Ok(Form::Avro(Box::new(AvroOutput { registry, register, latest, strategy })))
+        }
+        _ => {
+            let expected = "a source writes JSON, text or Avro: use JsonConverter, StringConverter or AvroConverter";
+            Err(ConfigError::value(key, class, expected))
+        }
+    }
+}
+
+fn no_own_certificates(prefix: &str, config: &Config) -> Result<(), ConfigError> {
+    let ssl = format!("{prefix}schema.registry.ssl.");
+    match config.with_prefix(&ssl).next() {
+        Some((key, _)) => Err(ConfigError::key(
+            format!("{ssl}{key}"),
+            "not supported: the registry's certificate is checked with those that the system trusts; add it there",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Processors read and write plain JSON: what the worker's file says for all connectors may not fit. An envelope that is asked
 /// for is left out with a warning, because the worker files that come with Kafka Connect ask for one.
 ///
 /// # Errors
@@ -171,7 +297,7 @@ pub(crate) fn plain_json(connector: &Config, worker: &Config, name: &str) -> Res
         Converter::Avro | Converter::Single(_) => Err(ConfigError::value(
             VALUE,
             worker.text(VALUE),
-            "sources and processors write and read plain JSON; set value.converter=org.apache.kafka.connect.json.JsonConverter and \
+            "processors read and write plain JSON; set value.converter=org.apache.kafka.connect.json.JsonConverter and \
              value.converter.schemas.enable=false in the connector's file",
         )),
     }
@@ -179,16 +305,22 @@ pub(crate) fn plain_json(connector: &Config, worker: &Config, name: &str) -> Res
 
 /// What is wrong with the converters of a connector's file.
 pub(crate) fn errors(kind: PluginKind, config: &Config) -> Vec<ConfigError> {
+    if kind == PluginKind::Source {
+        return ["key", "value"].into_iter().filter_map(|side| form(side, config, config).err()).collect();
+    }
     let mut errors = Vec::new();
-    match value_converter(config) {
+    match reading("value", config) {
         Err(error) => errors.push(error),
         Ok(Some(found)) => errors.extend(unfit(kind, &found.converter, config)),
         Ok(None) => {}
     }
+    if kind == PluginKind::Sink {
+        errors.extend(reading("key", config).err());
+    }
     errors
 }
 
-/// Sources and processors write and read plain JSON.
+/// Processors read and write plain JSON.
 fn unfit(kind: PluginKind, converter: &Converter, config: &Config) -> Option<ConfigError> {
     let plain = match converter {
         Converter::Json | Converter::Single(Single::Text | Single::Bytes) => true,
@@ -199,13 +331,8 @@ fn unfit(kind: PluginKind, converter: &Converter, config: &Config) -> Option<Con
     if kind == PluginKind::Sink || plain {
         return None;
     }
-    let class = config.text(VALUE);
-    let what = if kind == PluginKind::Source { "a source writes" } else { "a processor reads" };
-    Some(ConfigError::value(
-        VALUE,
-        class,
-        format!("{what} plain JSON: use org.apache.kafka.connect.json.JsonConverter with schemas.enable=false"),
-    ))
+    let expected = "a processor reads plain JSON: use org.apache.kafka.connect.json.JsonConverter with schemas.enable=false";
+    Some(ConfigError::value(VALUE, config.text(VALUE), expected))
 }
 
 #[cfg(test)]
@@ -256,7 +383,13 @@ mod tests {
                 "value.converter.schema.registry.ssl.truststore.location: not supported",
             ),
             (PluginKind::Sink, "value.converter=StringConverter value.converter.converter.encoding=UTF-16", "expected UTF-8"),
-            (PluginKind::Source, "value.converter=LongConverter", "a source writes plain JSON"),
+            (PluginKind::Source, "value.converter=LongConverter", "a source writes JSON, text or Avro"),
+            (PluginKind::Source, "value.converter=AvroConverter", "value.converter.schema.registry.url: is required"),
+            (
+                PluginKind::Source,
+                "value.converter=AvroConverter value.converter.schema.registry.url=http://a value.converter.value.subject.name.strategy=a.B",
+                "expected TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy",
+            ),
             (PluginKind::Processor, "value.converter=JsonConverter value.converter.schemas.enable=true", "a processor reads plain JSON"),
         ] {
             let errors = errors(kind, &config(keys));
@@ -266,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_worker_says_for_all_fits_a_source_or_is_named() {
+    fn what_the_worker_says_for_all_fits_a_processor_or_is_named() {
         let says = |connector: &str, worker: &str| plain_json(&config(connector), &config(worker), "c").map_err(|error| error.to_string());
         assert_eq!(says("", ""), Ok(()));
         assert_eq!(says("", "value.converter=JsonConverter"), Ok(()));
@@ -274,5 +407,38 @@ mod tests {
         assert_eq!(says("value.converter=JsonConverter value.converter.schemas.enable=false", avro), Ok(()));
         let error = says("", avro).expect_err("no Avro");
         assert!(error.contains("AvroConverter") && error.contains("schemas.enable=false in the connector's file"), "{error}");
+    }
+
+    #[test]
+    fn a_source_writes_what_its_converter_says() {
+        let said = |connector: &str, worker: &str| match form("value", &config(connector), &config(worker)).expect("valid") {
+            Form::Avro(avro) => format!("Avro {} {} {:?}", avro.register, avro.latest, avro.strategy),
+            other => format!("{other:?}"),
+        };
+        let avro = "value.converter=AvroConverter value.converter.schema.registry.url=http://a";
+        let more = "value.converter.auto.register.schemas=false value.converter.use.latest.version=true \
+                    value.converter.value.subject.name.strategy=io.confluent.kafka.serializers.subject.RecordNameStrategy";
+        let enveloped = "value.converter=JsonConverter value.converter.schemas.enable=true";
+        for (connector, worker, expected) in [
+            ("", "", "AsItIs"),
+            ("", avro, "Avro true false TopicName"),
+            (&format!("{avro} {more}")[..], "", "Avro false true RecordName"),
+            ("value.converter=JsonConverter", avro, "AsItIs"),
+            (enveloped, "", "JsonWithSchema"),
+            ("", enveloped, "AsItIs"),
+            ("value.converter=org.apache.kafka.connect.storage.StringConverter", "", "Text"),
+        ] {
+            assert_eq!(said(connector, worker), expected, "{connector} / {worker}");
+        }
+    }
+
+    #[test]
+    fn subjects_are_named_as_the_strategy_says() {
+        let subject = |strategy: Strategy, is_key, record| strategy.subject("t", is_key, record);
+        assert_eq!(subject(Strategy::TopicName, true, None).as_deref(), Ok("t-key"));
+        assert_eq!(subject(Strategy::TopicName, false, Some("a.B")).as_deref(), Ok("t-value"));
+        assert_eq!(subject(Strategy::RecordName, false, Some("a.B")).as_deref(), Ok("a.B"));
+        assert_eq!(subject(Strategy::TopicRecordName, false, Some("a.B")).as_deref(), Ok("t-a.B"));
+        assert!(subject(Strategy::RecordName, true, None).is_err());
     }
 }

@@ -16,6 +16,7 @@ mod herder;
 mod layout_mark;
 mod measure;
 mod offsets;
+mod outgoing;
 mod processor_task;
 mod schema_lookup;
 mod sink_task;

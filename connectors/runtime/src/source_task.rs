@@ -10,6 +10,7 @@ use lakefeed_kafka::{Producer, ensure_topic};
 use crate::backoff::sleep;
 use crate::dead_letters::DeadLetters;
 use crate::offsets::OffsetFile;
+use crate::outgoing::Outgoing;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
 /// The wait while nothing is there, or the task is paused.
@@ -29,6 +30,9 @@ struct SourceTask<'a> {
     env: &'a TaskEnv,
     offsets: Arc<OffsetFile>,
     source: Box<dyn Source>,
+    /// What becomes of rows before they are sent, if they don't go as they are; and where they are then.
+    outgoing: Option<Outgoing>,
+    converted: Output,
     producer: Producer,
     dead_letters: DeadLetters,
     /// For each source partition with rows that are sent and not committed the position after the last of them, in the order of their ends.
@@ -41,7 +45,19 @@ impl<'a> SourceTask<'a> {
     fn open(env: &'a TaskEnv, offsets: Arc<OffsetFile>, source: Box<dyn Source>) -> Result<Self> {
         let producer = Producer::new(&env.producer_settings())?;
         let dead_letters = DeadLetters::open(env)?;
-        Ok(Self { env, offsets, source, producer, dead_letters, pending: Vec::new(), topics: BTreeSet::new(), busy: BusyTime::new() })
+        let outgoing = Outgoing::open(env)?;
+        Ok(Self {
+            env,
+            offsets,
+            source,
+            outgoing,
+            converted: Output::default(),
+            producer,
+            dead_letters,
+            pending: Vec::new(),
+            topics: BTreeSet::new(),
+            busy: BusyTime::new(),
+        })
     }
 
     fn run(&mut self) -> Result<()> {
@@ -78,13 +94,25 @@ impl<'a> SourceTask<'a> {
         for reject in &out.source_rejects {
             self.dead_letters.source_row(self.env, reject)?;
         }
-        self.create_topics(out)?;
-        self.producer.send(out)?;
-        if !out.rows().is_empty() {
+        let mut converted = std::mem::take(&mut self.converted);
+        let rows = match &mut self.outgoing {
+            Some(outgoing) => {
+                converted.clear();
+                for refused in outgoing.take(out, &mut converted)? {
+                    self.dead_letters.outgoing_row(self.env, &refused)?;
+                }
+                &converted
+            }
+            None => &*out,
+        };
+        self.create_topics(rows)?;
+        self.producer.send(rows)?;
+        if !rows.rows().is_empty() {
             self.busy.mark(&self.env.stats);
         }
-        self.env.stats.rows_out.add(out.rows().len() as u64);
-        self.env.stats.bytes_out.add(out.bytes() as u64);
+        self.env.stats.rows_out.add(rows.rows().len() as u64);
+        self.env.stats.bytes_out.add(rows.bytes() as u64);
+        self.converted = converted;
         if let Some(position) = out.position.take() {
             self.pending.retain(|p| p.partition != position.partition);
             self.pending.push(position);

@@ -8,7 +8,7 @@ use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyK
 use lakefeed_kafka::ClientSettings;
 
 use crate::connector::Connector;
-use crate::converters::{self, ValueConverter};
+use crate::converters::{self, Forms, Reading};
 
 /// Where REST calls are answered unless told otherwise: on this machine only.
 const DEFAULT_LISTENER: &str = "http://127.0.0.1:8083";
@@ -198,8 +198,29 @@ impl WorkerConfig {
     ///
     /// # Errors
     /// `Config`: the worker's own converter, which the connector uses, is not set up.
-    pub(crate) fn value_converter(&self, connector: &Config) -> Result<ValueConverter> {
+    pub(crate) fn value_converter(&self, connector: &Config) -> Result<Reading> {
         converters::resolve(connector, &self.config).map_err(|error| Error::config(format!("the worker's converter: {error}")))
+    }
+
+    /// How a sink reads keys; `None`: not at all.
+    ///
+    /// # Errors
+    /// As [`WorkerConfig::value_converter`].
+    pub(crate) fn key_converter(&self, connector: &Connector) -> Result<Option<Reading>> {
+        let transformed = connector.transforms.uses_keys();
+        converters::key_reading(&connector.config, &self.config, transformed)
+            .map_err(|error| Error::config(format!("the worker's converter: {error}")))
+    }
+
+    /// How the keys and values of a source are written.
+    ///
+    /// # Errors
+    /// `Config`: the worker's own converter, which the connector uses, is not set up.
+    pub(crate) fn forms(&self, connector: &Config) -> Result<Forms> {
+        let form = |side: &str| {
+            converters::form(side, connector, &self.config).map_err(|error| Error::config(format!("the worker's converter: {error}")))
+        };
+        Ok(Forms { key: form("key")?, value: form("value")? })
     }
 
     /// Whether a connector can do with what the worker's file says of converters.
@@ -207,8 +228,13 @@ impl WorkerConfig {
     /// # Errors
     /// `Config`: it can't.
     pub(crate) fn check_converter(&self, connector: &Connector) -> Result<()> {
-        if connector.plugin.kind() == PluginKind::Sink {
-            return self.value_converter(&connector.config).map(|_| ());
+        match connector.plugin.kind() {
+            PluginKind::Sink => {
+                self.key_converter(connector)?;
+                return self.value_converter(&connector.config).map(|_| ());
+            }
+            PluginKind::Source => return self.forms(&connector.config).map(|_| ()),
+            PluginKind::Processor => {}
         }
         converters::plain_json(&connector.config, &self.config, &connector.name)
             .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
