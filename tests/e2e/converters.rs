@@ -230,7 +230,7 @@ opener.open(urllib.request.Request(f"{url}/subjects/{subject}/versions", json.du
 const CSV: &str = "id,pm,name,on\n1,0.5,a b,true\n2,,ü,false\n3,7,12,\n";
 
 /// Sends a CSV file by a worker of its own, which ends then.
-fn send_csv(scene: &Scene, rows: &str, keys: &str) -> lakefeed_kit::Output {
+pub(crate) fn send_csv(scene: &Scene, rows: &str, keys: &str) -> lakefeed_kit::Output {
     let home = scene.dir.path();
     fs::write(home.join("rows.csv"), rows).expect("written");
     let worker = format!(

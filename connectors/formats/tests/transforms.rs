@@ -155,6 +155,26 @@ fn a_change_of_what_becomes_of_rows_is_seen_and_no_secret_is() {
     assert_eq!(Transforms::default().to_string(), "");
 }
 
+#[test]
+fn routers_name_a_topic_one_after_the_other() {
+    let keys = [
+        "transforms=a,b",
+        "transforms.a.type=RegexRouter",
+        "transforms.a.regex=(.*)-eu",
+        "transforms.a.replacement=$1",
+        "transforms.b.type=RegexRouter",
+        "transforms.b.regex=(.*)",
+        "transforms.b.replacement=all-$1",
+        "transforms.b.predicate=orders",
+        "predicates=orders",
+        "predicates.orders.type=TopicNameMatches",
+        "predicates.orders.pattern=orders",
+    ];
+    let transforms = Transforms::read(&config(&keys), Place::Sink).expect("valid");
+    assert_eq!(["orders-eu", "orders", "x-eu", "x"].map(|topic| transforms.routed(topic)), ["all-orders", "all-orders", "x", "x"]);
+    assert!(transforms.has_router() && transforms.to_string().contains("replacement=all-$1"), "{transforms}");
+}
+
 const CHAINS: [&[&str]; 5] = [
     &[
         "transforms=c,f,i",

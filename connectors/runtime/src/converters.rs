@@ -275,31 +275,29 @@ fn no_own_certificates(prefix: &str, config: &Config) -> Result<(), ConfigError>
     }
 }
 
-/// Processors read and write plain JSON: what the worker's file says for all connectors may not fit. An envelope that is asked
-/// for is left out with a warning, because the worker files that come with Kafka Connect ask for one.
+/// How a processor reads values; `None`: as the plain JSON that they are, which is what it writes too.
+///
+/// JsonConverter with schemas has to be asked for in the connector's file: the worker files that come with Kafka Connect ask for one, and sources
+/// write plain JSON then.
 ///
 /// # Errors
 /// What to set.
-pub(crate) fn plain_json(connector: &Config, worker: &Config, name: &str) -> Result<(), ConfigError> {
-    if connector.get(VALUE).is_some() {
-        return Ok(());
-    }
-    match resolve(connector, worker)?.converter {
-        Converter::Json | Converter::Single(Single::Text | Single::Bytes) => Ok(()),
-        Converter::JsonWithSchema | Converter::JsonOfSchema(_) => {
-            tracing::warn!(
-                target: "lakefeed", connector = name,
-                "The worker's value.converter has schemas; this connector writes and reads plain JSON. Set value.converter and \
-                 value.converter.schemas.enable=false in its file to say so"
-            );
-            Ok(())
+pub(crate) fn processor_reading(connector: &Config, worker: &Config) -> Result<Option<Reading>, ConfigError> {
+    let own = reading("value", connector)?;
+    let asked = connector.get("value.converter.schemas.enable").is_some();
+    let (found, asked) = match own {
+        Some(own) => (Some(own), asked),
+        None => (reading("value", worker)?, false),
+    };
+    match found {
+        None => Ok(None),
+        Some(Reading { converter: Converter::Json | Converter::Single(Single::Text | Single::Bytes), .. }) => Ok(None),
+        Some(Reading { converter: Converter::JsonWithSchema | Converter::JsonOfSchema(_), .. }) if !asked => Ok(None),
+        Some(Reading { converter: Converter::Single(_), .. }) => {
+            let class = connector.get(VALUE).or_else(|| worker.get(VALUE)).unwrap_or_default();
+            Err(ConfigError::value(VALUE, class, "a processor reads objects: use JsonConverter or AvroConverter"))
         }
-        Converter::Avro | Converter::Single(_) => Err(ConfigError::value(
-            VALUE,
-            worker.text(VALUE),
-            "processors read and write plain JSON; set value.converter=org.apache.kafka.connect.json.JsonConverter and \
-             value.converter.schemas.enable=false in the connector's file",
-        )),
+        found => Ok(found),
     }
 }
 
@@ -308,31 +306,12 @@ pub(crate) fn errors(kind: PluginKind, config: &Config) -> Vec<ConfigError> {
     if kind == PluginKind::Source {
         return ["key", "value"].into_iter().filter_map(|side| form(side, config, config).err()).collect();
     }
-    let mut errors = Vec::new();
-    match reading("value", config) {
-        Err(error) => errors.push(error),
-        Ok(Some(found)) => errors.extend(unfit(kind, &found.converter, config)),
-        Ok(None) => {}
+    if kind == PluginKind::Processor {
+        return processor_reading(config, config).err().into_iter().collect();
     }
-    if kind == PluginKind::Sink {
-        errors.extend(reading("key", config).err());
-    }
+    let mut errors: Vec<_> = reading("value", config).err().into_iter().collect();
+    errors.extend(reading("key", config).err());
     errors
-}
-
-/// Processors read and write plain JSON.
-fn unfit(kind: PluginKind, converter: &Converter, config: &Config) -> Option<ConfigError> {
-    let plain = match converter {
-        Converter::Json | Converter::Single(Single::Text | Single::Bytes) => true,
-        // Not said, so it is taken for plain.
-        Converter::JsonWithSchema => config.get("value.converter.schemas.enable").is_none(),
-        _ => false,
-    };
-    if kind == PluginKind::Sink || plain {
-        return None;
-    }
-    let expected = "a processor reads plain JSON: use org.apache.kafka.connect.json.JsonConverter with schemas.enable=false";
-    Some(ConfigError::value(VALUE, config.text(VALUE), expected))
 }
 
 #[cfg(test)]
@@ -390,7 +369,7 @@ mod tests {
                 "value.converter=AvroConverter value.converter.schema.registry.url=http://a value.converter.value.subject.name.strategy=a.B",
                 "expected TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy",
             ),
-            (PluginKind::Processor, "value.converter=JsonConverter value.converter.schemas.enable=true", "a processor reads plain JSON"),
+            (PluginKind::Processor, "value.converter=LongConverter", "a processor reads objects"),
         ] {
             let errors = errors(kind, &config(keys));
             assert!(errors.len() == 1 && errors[0].to_string().contains(expected), "{keys}: {errors:?}");
@@ -399,14 +378,19 @@ mod tests {
     }
 
     #[test]
-    fn what_the_worker_says_for_all_fits_a_processor_or_is_named() {
-        let says = |connector: &str, worker: &str| plain_json(&config(connector), &config(worker), "c").map_err(|error| error.to_string());
-        assert_eq!(says("", ""), Ok(()));
-        assert_eq!(says("", "value.converter=JsonConverter"), Ok(()));
+    fn a_processor_reads_plain_json_unless_it_is_told_otherwise() {
+        let says = |connector: &str, worker: &str| {
+            let found = processor_reading(&config(connector), &config(worker)).map_err(|error| error.to_string())?;
+            Ok::<_, String>(found.map(|found| found.converter))
+        };
+        let json = "value.converter=JsonConverter";
+        assert_eq!(says("", ""), Ok(None));
+        assert_eq!(says("", json), Ok(None));
+        assert_eq!(says("", &format!("{json} value.converter.schemas.enable=true")), Ok(None));
+        assert_eq!(says(&format!("{json} value.converter.schemas.enable=true"), ""), Ok(Some(Converter::JsonWithSchema)));
         let avro = "value.converter=AvroConverter value.converter.schema.registry.url=http://r";
-        assert_eq!(says("value.converter=JsonConverter value.converter.schemas.enable=false", avro), Ok(()));
-        let error = says("", avro).expect_err("no Avro");
-        assert!(error.contains("AvroConverter") && error.contains("schemas.enable=false in the connector's file"), "{error}");
+        assert_eq!(says("", avro), Ok(Some(Converter::Avro)));
+        assert_eq!(says(&format!("{json} value.converter.schemas.enable=false"), avro), Ok(None));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod converters;
 mod dead_letters;
 mod files;
 mod herder;
+mod incoming;
 mod layout_mark;
 mod measure;
 mod offsets;

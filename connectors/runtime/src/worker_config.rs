@@ -223,21 +223,25 @@ impl WorkerConfig {
         Ok(Forms { key: form("key")?, value: form("value")? })
     }
 
+    /// How a processor reads values; `None`: as the JSON that they are.
+    ///
+    /// # Errors
+    /// As [`WorkerConfig::value_converter`].
+    pub(crate) fn processor_converter(&self, connector: &Connector) -> Result<Option<Reading>> {
+        converters::processor_reading(&connector.config, &self.config)
+            .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
+    }
+
     /// Whether a connector can do with what the worker's file says of converters.
     ///
     /// # Errors
     /// `Config`: it can't.
     pub(crate) fn check_converter(&self, connector: &Connector) -> Result<()> {
         match connector.plugin.kind() {
-            PluginKind::Sink => {
-                self.key_converter(connector)?;
-                return self.value_converter(&connector.config).map(|_| ());
-            }
-            PluginKind::Source => return self.forms(&connector.config).map(|_| ()),
-            PluginKind::Processor => {}
+            PluginKind::Sink => self.key_converter(connector).and_then(|_| self.value_converter(&connector.config)).map(|_| ()),
+            PluginKind::Source => self.forms(&connector.config).map(|_| ()),
+            PluginKind::Processor => self.processor_converter(connector).map(|_| ()),
         }
-        converters::plain_json(&connector.config, &self.config, &connector.name)
-            .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
     }
 
     /// The settings of an admin client.

@@ -71,6 +71,7 @@ pub(crate) mod names {
     pub(crate) const RECORDS: &str = "lakefeed-records";
     pub(crate) const WRITER: &str = "lakefeed-writer";
     pub(crate) const LAST_TIMESTAMP: &str = "lakefeed-last-timestamp";
+    pub(crate) const TOPIC: &str = "lakefeed-topic";
 }
 
 /// What is known of a file in the lake.
@@ -81,6 +82,8 @@ pub(crate) struct Label {
     /// The timestamp of the last record, -1 if it has none: it tells whether the topic still holds that record. Unknown in files of early
     /// versions.
     pub(crate) last_timestamp_ms: Option<i64>,
+    /// Kafka's topic, which a router may have given another name in the lake. Unknown in files of early versions.
+    pub(crate) topic: Option<String>,
 }
 
 impl Label {
@@ -93,13 +96,15 @@ impl Label {
             (names::WRITER, self.writer.clone()),
         ];
         pairs.extend(self.last_timestamp_ms.map(|ms| (names::LAST_TIMESTAMP, ms.to_string())));
+        pairs.extend(self.topic.clone().map(|topic| (names::TOPIC, topic)));
         pairs
     }
 
     fn read(pairs: &BTreeMap<String, String>) -> Option<Self> {
         let number = |name: &str| pairs.get(name)?.parse().ok();
         let span = Span { first: number(names::FIRST)?, last: number(names::LAST)?, count: u64::try_from(number(names::RECORDS)?).ok()? };
-        Some(Self { span, writer: pairs.get(names::WRITER)?.clone(), last_timestamp_ms: number(names::LAST_TIMESTAMP) })
+        let (writer, topic) = (pairs.get(names::WRITER)?.clone(), pairs.get(names::TOPIC).cloned());
+        Some(Self { span, writer, last_timestamp_ms: number(names::LAST_TIMESTAMP), topic })
     }
 }
 
@@ -429,7 +434,7 @@ mod tests {
         for found in store.list_uploads("t/").await.expect("list") {
             store.abort_upload(&found.key, &found.id).await.expect("abort");
         }
-        let label = Label { span: Span { first: 5, last: 6, count: 2 }, writer: "w".into(), last_timestamp_ms: None };
+        let label = Label { span: Span { first: 5, last: 6, count: 2 }, writer: "w".into(), last_timestamp_ms: None, topic: None };
         upload.finish(Bytes::from_static(b"rest"), label).expect("taken");
         let report = receiver.recv().await.expect("a report");
         assert!(matches!(report.outcome, Outcome::Conflict(_)), "{report:?}");

@@ -145,7 +145,7 @@ impl PartitionWriter {
         self.forget_passed();
         for lake in self.ledger.lookups() {
             let layout = &self.shared.settings.layout;
-            let prefix = layout.prefix(&self.partition.topic, &lake, self.partition.partition);
+            let prefix = layout.prefix(&self.shared.settings.lake_topic(&self.partition.topic), &lake, self.partition.partition);
             look_up(&self.shared.beside, self.shared.store.clone(), prefix, self.address(&lake));
         }
         Ok(())
@@ -170,10 +170,22 @@ impl PartitionWriter {
         )))
     }
 
+    /// Offsets say nothing about files of another topic, which a router has given the same name.
+    fn same_topic(&self, newest: &Newest) -> Result<()> {
+        match &newest.label.topic {
+            Some(topic) if **topic != *self.partition.topic => Err(Error::config(format!(
+                "{}: {} is of topic {topic}: two topics may not have one name in the lake; change RegexRouter, or set another topics.dir",
+                self.partition, newest.url
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The store's answer about a lake partition.
     fn answer(&mut self, lake: &LakePartition, newest: Option<Newest>, now_ms: i64) -> Result<()> {
         let last = newest.as_ref().map_or(-1, |newest| newest.label.span.last);
         if let Some(newest) = newest {
+            self.same_topic(&newest)?;
             self.passed.iter().try_for_each(|rows| self.compare(&newest, rows))?;
             self.expected.insert(last, newest);
         }
@@ -272,9 +284,13 @@ impl PartitionWriter {
         let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
         let Some(file) = files.open.take() else { return Ok(()) };
         let Some(span) = self.ledger.close(lake) else { return Err(Error::fatal("a file without an entry in the ledger")) };
-        let label = Label { span, writer: self.shared.incarnation.clone(), last_timestamp_ms: Some(file.last_timestamp_ms) };
+        let label = Label {
+            span,
+            writer: self.shared.incarnation.clone(),
+            last_timestamp_ms: Some(file.last_timestamp_ms),
+            topic: Some(self.partition.topic.to_string()),
+        };
         let mut pairs = label.pairs();
-        pairs.push(("lakefeed-topic", self.partition.topic.to_string()));
         pairs.push(("lakefeed-partition", self.partition.partition.to_string()));
         let (sent, opened_ms) = (file.sent_bytes(), file.opened_ms);
         let rest = file.finish(&self.shared.settings.format, &pairs)?;
@@ -405,7 +421,8 @@ impl PartitionWriter {
 }
 
 fn key(shared: &Shared, partition: &TopicPartition, lake: &LakePartition, first: i64) -> String {
-    shared.settings.layout.key(&partition.topic, lake, partition.partition, first, shared.settings.format.extension())
+    let settings = &shared.settings;
+    settings.layout.key(&settings.lake_topic(&partition.topic), lake, partition.partition, first, settings.format.extension())
 }
 
 /// Why a file takes no more rows of those in hand.

@@ -204,11 +204,13 @@ pub(super) fn named_keys(values: &BTreeMap<String, String>) -> Vec<NamedKey> {
 }
 
 /// What is refused in one place, and what to do instead.
-fn misplaced(transform: &Transform, config: &Config, place: Place) -> Option<ConfigError> {
+fn misplaced(transform: &Transform, condition: Option<&Condition>, config: &Config, place: Place) -> Option<ConfigError> {
     let refused = |why: &str| Some(ConfigError::value("type", config.text("type"), format!("not supported here: {why}")));
     match (place, transform) {
-        (Place::Sink, Transform::RegexRouter(_)) => {
-            refused("records keep their topic, because the sink finds what it has published by it: choose the place with topics.dir or prefix")
+        // A topic has one name in the lake: the sink finds what it has published by it.
+        (Place::Sink, Transform::RegexRouter(_)) if condition.is_some_and(|condition| !condition.is_of_topics()) => {
+            let why = "here all records of a topic get one name: use TopicNameMatches";
+            Some(ConfigError::value("predicate", config.text("predicate"), why))
         }
         (Place::Sink, Transform::TimestampRouter(_)) => refused(
             "records keep their topic, because the sink finds what it has published by it: partition by time with partition.by=day(FIELD) or \
@@ -303,10 +305,16 @@ fn step(
     let transform = (found.make)(&config);
     match (transform, condition) {
         (Ok(transform), Ok(condition)) => {
-            if let Some(error) = misplaced(&transform, &config, place) {
+            if let Some(error) = misplaced(&transform, condition.as_ref(), &config, place) {
                 return Err(vec![error]);
             }
-            let told = values.iter().filter(|(name, _)| !matches!(name.as_str(), "type" | "replacement" | "static.value"));
+            // What stands in the place of values is nobody's business.
+            let hidden = |name: &str| match name {
+                "type" | "static.value" | "value.literal" => true,
+                "replacement" => !transform.is_of_topics(),
+                _ => false,
+            };
+            let told = values.iter().filter(|(name, _)| !hidden(name.as_str()));
             let mut keys: Vec<_> = told.map(|(name, value)| format!("{name}={value}")).collect();
             keys.extend(condition.iter().map(|condition| format!("{:?}", condition.predicate)));
             let name = if of_key { found.name.replace("$Value", "$Key") } else { found.name.to_owned() };

@@ -1,5 +1,7 @@
 //! Keys beside the rows: `ValueToKey`, transforms of keys, and what a key is as text.
 
+use std::collections::BTreeMap;
+
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array, new_null_array};
 use arrow_schema::DataType;
@@ -70,27 +72,29 @@ pub(super) fn beside(indices: &[u32], keys: &Decoded) -> Result<(Columns, bool)>
     Ok((Columns { all: all.collect::<Result<_>>()?, rows: indices.len() }, keys.single))
 }
 
-/// Keys as text: a single value as it is, a struct as JSON. As everywhere a whole number has no point, whatever its column has become.
+/// Keys as text: a single value as it is, a struct as JSON, its members by name and without those that are null. As everywhere a whole number has
+/// no point. So a key has one text, whatever came before it.
 ///
 /// # Errors
 /// `Fatal`: a mistake of this crate.
 pub fn key_texts(rows: &RecordBatch, single: bool) -> Result<BinaryArray> {
-    let (schema, count) = (rows.schema(), rows.num_rows());
-    if let Some(array) = rows.columns().first().filter(|_| single) {
-        if let DataType::Binary = array.data_type() {
-            return Ok(array.as_binary::<i32>().clone());
-        }
-        return Ok(shown(array)?.iter().map(|text| text.as_ref().map(String::as_bytes)).collect());
+    if let Some(array) = rows.column_by_name(VALUE).filter(|_| single) {
+        return Ok(match array.as_binary_opt::<i32>() {
+            Some(bytes) => bytes.clone(),
+            None => shown(array)?.iter().map(|text| text.as_ref().map(String::as_bytes)).collect(),
+        });
     }
-    let mut columns = Vec::with_capacity(rows.num_columns());
+    let schema = rows.schema();
+    let mut columns = BTreeMap::new();
     for (field, array) in schema.fields().iter().zip(rows.columns()) {
-        columns.push((field.name(), json_values(array)?));
+        columns.insert(field.name(), json_values(array)?);
     }
     let text = |row: usize| {
-        let members: Map<String, Value> = columns.iter().map(|(name, values)| ((*name).clone(), values[row].clone())).collect();
-        members.values().any(|value| !value.is_null()).then(|| Value::Object(members).to_string())
+        let members = columns.iter().map(|(name, values)| ((*name).clone(), values[row].clone()));
+        let members: Map<String, Value> = members.filter(|(_, value)| !value.is_null()).collect();
+        (!members.is_empty()).then(|| Value::Object(members).to_string())
     };
-    Ok((0..count).map(text).collect::<Vec<_>>().iter().map(|text| text.as_ref().map(String::as_bytes)).collect())
+    Ok((0..rows.num_rows()).map(text).collect::<Vec<_>>().iter().map(|text| text.as_ref().map(String::as_bytes)).collect())
 }
 
 /// A column as texts, as SimpleHeaderConverter and StringConverter have them: what has parts as JSON.

@@ -160,7 +160,30 @@ impl Transforms {
 
     /// Whether keys are transformed: [`Chain::apply_with_keys`] needs them decoded then.
     pub fn uses_keys(&self) -> bool {
-        self.steps.iter().any(|step| step.of_key || matches!(step.transform, Transform::ValueToKey(_)))
+        let uses = |step: &Step| match step.transform {
+            Transform::ValueToKey(_) => true,
+            Transform::SetSchemaMetadata(_) => false,
+            _ => step.of_key,
+        };
+        self.steps.iter().any(uses)
+    }
+
+    /// Whether topics get other names.
+    pub fn has_router(&self) -> bool {
+        self.steps.iter().any(|step| step.transform.is_of_topics())
+    }
+
+    /// What `RegexRouter`s call a topic.
+    pub fn routed(&self, topic: &str) -> String {
+        let mut name = topic.to_owned();
+        for step in self.steps.iter() {
+            if let Transform::RegexRouter(router) = &step.transform
+                && step.condition.as_ref().is_none_or(|condition| condition.takes_topic(&name))
+            {
+                name = router.route(&name).into_owned();
+            }
+        }
+        name
     }
 
     /// What the last `SetSchemaMetadata` calls the schema of keys or values, if there is one. Its predicate is not asked.

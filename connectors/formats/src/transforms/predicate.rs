@@ -70,6 +70,19 @@ impl Predicate {
 }
 
 impl Condition {
+    /// Whether it looks at topics alone.
+    pub(super) fn is_of_topics(&self) -> bool {
+        matches!(*self.predicate, Predicate::TopicNameMatches(_))
+    }
+
+    /// Whether the records of a topic are meant, as far as that hangs on the topic.
+    pub(super) fn takes_topic(&self, topic: &str) -> bool {
+        match &*self.predicate {
+            Predicate::TopicNameMatches(regex) => regex.is_match(topic) != self.negate,
+            Predicate::HasHeaderKey(_) | Predicate::RecordIsTombstone => false,
+        }
+    }
+
     /// Whether a record without a value is meant.
     pub(super) fn takes_tombstone(&self, records: &Records, record: u32) -> bool {
         self.predicate.test(records, record, true) != self.negate

@@ -34,7 +34,7 @@ impl RegexRouter {
         Ok(Transform::RegexRouter(Self { whole: regex(&format!("^(?:{text})$"))?, part, replacement }))
     }
 
-    fn route<'a>(&self, topic: &'a str) -> std::borrow::Cow<'a, str> {
+    pub(super) fn route<'a>(&self, topic: &'a str) -> std::borrow::Cow<'a, str> {
         if self.whole.is_match(topic) { self.part.replacen(topic, 1, &self.replacement) } else { topic.into() }
     }
 

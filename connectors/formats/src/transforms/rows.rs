@@ -10,6 +10,7 @@ use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use lakefeed_core::{Error, Rejected, Result, Stage};
 
+use super::keys::present;
 use super::types::{fit, type_name, unified};
 
 /// The columns of rows, all of one length.
@@ -170,6 +171,10 @@ impl Rows {
     pub(super) fn merged(mut self, mut other: Self, losses: &mut Losses) -> Result<Self> {
         let (mut gone, mut gone_other) = alike(&mut self.columns, &mut other.columns)?;
         if let (Some((here, _)), Some((there, _))) = (&mut self.beside.key, &mut other.beside.key) {
+            if !present(there).contains(&true) {
+                // Columns of keys that are none have nothing to say.
+                there.all.clear();
+            }
             let (bad, bad_other) = alike(here, there)?;
             gone.extend(bad);
             gone_other.extend(bad_other);
