@@ -90,7 +90,7 @@ fn send(topic: &str, values: &[Vec<u8>]) {
     producer.flush(PATIENCE).expect("acknowledged");
 }
 
-fn avro(url: &str) -> String {
+pub(crate) fn avro(url: &str) -> String {
     format!("value.converter=io.confluent.connect.avro.AvroConverter\nvalue.converter.schema.registry.url={url}\n")
 }
 
@@ -301,7 +301,12 @@ fn csv_rows_are_written_as_avro_and_come_back() {
 }
 
 fn without_nulls(row: Value) -> Value {
-    row.as_object().expect("a row").iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
+    row.as_object()
+        .expect("a row")
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 #[test]
@@ -341,4 +346,36 @@ fn csv_rows_are_written_as_json_with_their_schema() {
     scene.wait_for_rows(&mut worker, "all rows", 3);
     stop(&mut worker);
     assert_eq!(scene.rows()[2], json!({"id": 3, "pm": 7.0, "name": "12"}));
+}
+
+/// Registers a JSON Schema under a subject and prints its id.
+const REGISTER_JSON: &str = r#"
+import sys, json, urllib.request
+url, subject, schema = sys.argv[1:]
+headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+body = json.dumps({"schema": schema, "schemaType": "JSON"}).encode()
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+print(json.load(opener.open(urllib.request.Request(f"{url}/subjects/{subject}/versions", body, headers)))["id"])
+"#;
+
+#[test]
+fn json_of_a_registered_schema_has_its_types() {
+    let scene = Scene::local("json-schema", 1);
+    let schema = json!({"type": "object", "title": scene.topic, "properties": {
+        "id": {"type": "integer", "connect.type": "int32", "connect.index": 0},
+        "at": {"oneOf": [{"type": "null"}, {"type": "integer", "title": "org.apache.kafka.connect.data.Timestamp", "connect.type": "int64"}]},
+    }});
+    let id = python(REGISTER_JSON, &[&registry().url, &format!("{}-value", scene.topic), &schema.to_string()]);
+    let id: u32 = id.trim().parse().expect("an id");
+    let value = |json: &str| [&[0], &id.to_be_bytes()[..], json.as_bytes()].concat();
+    send(&scene.topic, &[value(r#"{"id":1,"at":1700000000000}"#), value(r#"{"id":2,"more":"x"}"#), value(r#"{"id":"three"}"#)]);
+    let keys = avro(&registry().url).replace("avro.AvroConverter", "json.JsonSchemaConverter");
+    let mut worker = scene.worker("worker", &(keys + "rotate.idle.ms=300\n" + &scene.tolerant()));
+    scene.wait_for_rows(&mut worker, "both rows", 2);
+    let letters = scene.dead_letters(1);
+    stop(&mut worker);
+    let why = format!("field id: schema id {id} of subject {}-value", scene.topic);
+    assert!(letters[0].contains(&why) && letters[0].contains("VALUE_CONVERTER"), "{letters:?}");
+    let types = scene.sql("SELECT typeof(any_value(id)), epoch_ms(max(at)), max(more) FROM ROWS").success();
+    assert_eq!(types.lines().nth(1), Some("INTEGER,1700000000000,x"), "{types}");
 }

@@ -138,10 +138,16 @@ fn rows_of_a_csv_file_are_transformed_on_their_way() {
         predicates=other\n\
         predicates.other.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches\n\
         predicates.other.pattern=none\n";
-    send_csv(&scene, "id,secret\n7,x\n8,y\n", keys).success();
+    send_csv(&scene, "id,secret,pm,on\n7,x,,\n8,y,1.5,true\n", keys).success();
     let arguments = ["--property", "print.key=true", "--property", "print.headers=true"];
     let lines = kafka().console_consumer_with(&routed, 2, &arguments);
-    assert_eq!(lines, ["app:lakefeed\t7\t{\"id\":7,\"secret\":\"\"}", "app:lakefeed\t8\t{\"id\":8,\"secret\":\"\"}"]);
+    assert_eq!(
+        lines,
+        [
+            "app:lakefeed\t7\t{\"id\":7,\"secret\":\"\",\"pm\":null,\"on\":null}",
+            "app:lakefeed\t8\t{\"id\":8,\"secret\":\"\",\"pm\":1.5,\"on\":true}"
+        ]
+    );
     assert_eq!(kafka().end_offsets(&scene.topic), [0]);
 }
 
@@ -172,7 +178,7 @@ fn keys_and_headers_are_read_and_transformed_beside_the_rows() {
         transforms.route.regex=.*\n\
         transforms.route.replacement=in-the-lake\n";
     let mut worker = scene.worker("worker", &(scene.tolerant() + keys));
-    scene.wait_for_rows(&mut worker, "the good rows", 3);
+    wait_until("the good rows", PATIENCE, || scene.read()["ids"] == 3);
     let letters = scene.dead_letters(1);
     stop(&mut worker);
     assert!(letters[0].contains("KEY_CONVERTER") && letters[0].contains("check key.converter"), "{letters:?}");

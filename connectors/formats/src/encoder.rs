@@ -263,4 +263,3 @@ fn target(kind: &Type) -> (bool, Option<&DataType>) {
         Type::Record(_) | Type::List(_) | Type::Map(_) | Type::Union(_) => (false, None),
     }
 }
-

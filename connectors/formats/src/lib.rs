@@ -17,6 +17,7 @@ mod fields;
 mod image;
 mod json;
 mod json_lines;
+mod json_schema;
 mod number;
 mod object;
 mod schema;

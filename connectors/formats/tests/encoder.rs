@@ -101,7 +101,10 @@ fn columns_are_cast_to_a_schema_that_is_there_and_misfits_are_named() {
         (&[field("id", "\"long\""), field("name", "\"string\"")], "the schema with id 9"),
         (&[field("id", "\"long\""), field("name", "\"boolean\"")], "field name:"),
         (&[field("id", r#"{"type":"enum","name":"E","symbols":["A"]}"#), field("name", &optional("\"string\""))], "the schema with id 9"),
-        (&[field("id", "\"long\""), field("name", &optional("\"string\"")), field("new", r#"{"type":"array","items":"int"}"#)], "field new: the rows do not have it"),
+        (
+            &[field("id", "\"long\""), field("name", &optional("\"string\"")), field("new", r#"{"type":"array","items":"int"}"#)],
+            "field new: the rows do not have it",
+        ),
     ] {
         let error = write(fields).expect_err(expected);
         assert!(error.contains(expected), "{error}");

@@ -114,7 +114,9 @@ fn describe_beside(decoded: &Decoded, out: &mut String) {
         let row = |row: usize| {
             let pairs = headers.value(row);
             let (names, values) = (pairs.as_struct().column(0).as_string::<i32>(), pairs.as_struct().column(1).as_binary::<i32>());
-            let pair = |at| format!("{}={}", names.value(at), if values.is_null(at) { "~".into() } else { String::from_utf8_lossy(values.value(at)) });
+            let pair = |at| {
+                format!("{}={}", names.value(at), if values.is_null(at) { "~".into() } else { String::from_utf8_lossy(values.value(at)) })
+            };
             (0..pairs.len()).map(pair).collect::<Vec<_>>().join(",")
         };
         writeln!(out, "h {}", (0..headers.len()).map(row).collect::<Vec<_>>().join(" ; ")).expect("a string");

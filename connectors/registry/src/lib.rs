@@ -163,9 +163,7 @@ fn there_is<T>(answer: Result<T, Refusal>, what: &str) -> Result<Option<T>> {
     match answer {
         Ok(found) => Ok(Some(found)),
         Err(refusal) if refusal.status == 404 && NOT_FOUND.contains(&refusal.code) => Ok(None),
-        Err(refusal) => {
-            Err(Error::config(format!("no Schema Registry is at this address: {what} was answered with {}", refusal.told())))
-        }
+        Err(refusal) => Err(Error::config(format!("no Schema Registry is at this address: {what} was answered with {}", refusal.told()))),
     }
 }
 

@@ -52,7 +52,11 @@ fn in_runtime<T>(work: impl FnOnce() -> T) -> T {
 #[test]
 fn a_schema_is_asked_for_once_with_its_references() {
     let server = serve(&[
-        ("/schemas/ids/7?deleted=true", 200, r#"{"schema":"{\"type\":\"a.B\"}","references":[{"name":"a.B","subject":"b/c","version":2}]}"#),
+        (
+            "/schemas/ids/7?deleted=true",
+            200,
+            r#"{"schema":"{\"type\":\"a.B\"}","references":[{"name":"a.B","subject":"b/c","version":2}]}"#,
+        ),
         ("/subjects/b%2Fc/versions/2", 200, r#"{"id":2,"schema":"B","references":[{"name":"D","subject":"d","version":1}]}"#),
         ("/subjects/d/versions/1", 200, r#"{"id":3,"schema":"D"}"#),
         ("/schemas/ids/7/versions", 200, r#"[{"subject":"other-value","version":3},{"subject":"t-value","version":1}]"#),
@@ -113,7 +117,10 @@ fn answers_say_what_happens_next() {
 #[test]
 fn the_next_address_is_asked_when_one_fails() {
     let broken = serve(&[("/schemas/ids/7?deleted=true", 503, "")]);
-    let good = serve(&[("/schemas/ids/7?deleted=true", 200, r#"{"schema":"\"int\""}"#), ("/schemas/ids/9?deleted=true", 200, r#"{"schema":"\"long\""}"#)]);
+    let good = serve(&[
+        ("/schemas/ids/7?deleted=true", 200, r#"{"schema":"\"int\""}"#),
+        ("/schemas/ids/9?deleted=true", 200, r#"{"schema":"\"long\""}"#),
+    ]);
     in_runtime(|| {
         let mut registry = open(&[("schema.registry.url", &format!("http://127.0.0.1:1,{},{}", broken.url, good.url))]);
         assert_eq!(registry.schema(7).expect("an answer").expect("a schema").text, "\"int\"");

@@ -50,7 +50,8 @@ impl Incoming {
         let mut rows: Vec<(usize, Option<usize>)> = decoded.indices.iter().enumerate().map(|(at, row)| (*row as usize, Some(at))).collect();
         rows.extend(decoded.tombstones.iter().map(|row| (*row as usize, None)));
         rows.sort_unstable();
-        let mut builder = RecordsBuilder::with_capacity(Arc::clone(&records.topic), records.partition, rows.len(), values.value_data().len());
+        let mut builder =
+            RecordsBuilder::with_capacity(Arc::clone(&records.topic), records.partition, rows.len(), values.value_data().len());
         for (row, at) in rows {
             builder.push(records.offsets[row], records.timestamps[row], records.key(row), at.map(|at| values.value(at)));
             for (name, value) in records.headers.iter().flat_map(|headers| headers.of(row)) {

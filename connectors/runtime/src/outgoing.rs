@@ -13,7 +13,7 @@ use arrow_schema::{Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use lakefeed_core::{Clock as _, Error, Output, OutputRow, Records, RecordsBuilder, Rejected, Result, RowSchema, SystemClock};
 use lakefeed_formats::{
-    AvroWriter, Chain, Converter, Decoder, DecoderOptions, DeclaredType, Single, Transforms, Written, avro_name, avro_schema_of,
+    AvroWriter, Chain, Converter, DeclaredType, Decoder, DecoderOptions, Single, Transforms, Written, avro_name, avro_schema_of,
     keys_present,
 };
 use lakefeed_registry::Registry;

@@ -175,7 +175,9 @@ impl<'a> ProcessorTask<'a> {
             let plain = match &mut self.incoming {
                 Some(incoming) => {
                     let plain = incoming.plain(&records)?;
-                    plain.ok_or_else(|| Error::retry(format!("{partition}: the state can't be restored without a Schema Registry")))?.records
+                    plain
+                        .ok_or_else(|| Error::retry(format!("{partition}: the state can't be restored without a Schema Registry")))?
+                        .records
                 }
                 None => records.clone(),
             };

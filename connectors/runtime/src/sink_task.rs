@@ -194,9 +194,10 @@ impl<'a> SinkTask<'a> {
         let connector = &self.env.connector;
         let begin = || Decoders {
             values: Decoder::new(connector.decoder_options(self.converter.clone())),
-            keys: self.keys.as_ref().map(|(converter, _)| {
-                Decoder::new(DecoderOptions { converter: converter.clone(), ..DecoderOptions::default() })
-            }),
+            keys: self
+                .keys
+                .as_ref()
+                .map(|(converter, _)| Decoder::new(DecoderOptions { converter: converter.clone(), ..DecoderOptions::default() })),
             chain: connector.transforms.chain(),
         };
         let decoders = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(begin);

@@ -180,7 +180,11 @@ impl Partitioner {
             return path.clone();
         }
         let path = texts.join(if self.layout.whole_prefix { "" } else { &self.layout.directory_delim });
-        let checked = self.layout.check(&self.transforms.routed(topic), &path, self.limits).map(|()| LakePartition::from(path)).map_err(|e| e.to_string());
+        let checked = self
+            .layout
+            .check(&self.transforms.routed(topic), &path, self.limits)
+            .map(|()| LakePartition::from(path))
+            .map_err(|e| e.to_string());
         if self.paths.len() >= PATHS_MAX {
             self.paths.clear();
         }

@@ -241,7 +241,11 @@ pub(super) fn read(config: &Config, place: Place) -> Result<Transforms, Vec<Conf
                 transforms.shape = Shape::NewImage;
                 errors.extend(image_errors(number, &prefix, class, &values));
                 if place == Place::Source {
-                    errors.push(ConfigError::value(format!("{prefix}type"), class, "not supported here: a source writes no stream records"));
+                    errors.push(ConfigError::value(
+                        format!("{prefix}type"),
+                        class,
+                        "not supported here: a source writes no stream records",
+                    ));
                 }
             }
             class => match step(alias, class, &values, &predicates, place) {

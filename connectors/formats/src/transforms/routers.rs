@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
 use arrow_array::StringArray;
+use arrow_array::cast::AsArray;
 use lakefeed_core::{Config, ConfigError, Records};
 use regex::Regex;
 
@@ -139,15 +139,9 @@ mod tests {
     fn replacements_are_those_of_java() {
         let regex = Regex::new("(.*)-(?<rest>[a-z]+)").expect("a regular expression");
         let replaced = |text: &str| replacement(text, &regex).map(|text| regex.replacen("a-b", 1, &text).into_owned());
-        for (text, expected) in [
-            ("x", "x"),
-            ("$1", "a"),
-            ("$1_x", "a_x"),
-            ("$12", "a2"),
-            ("${rest}.$1", "b.a"),
-            ("\\$1", "$1"),
-            ("$0!", "a-b!"),
-        ] {
+        for (text, expected) in
+            [("x", "x"), ("$1", "a"), ("$1_x", "a_x"), ("$12", "a2"), ("${rest}.$1", "b.a"), ("\\$1", "$1"), ("$0!", "a-b!")]
+        {
             assert_eq!(replaced(text).as_deref(), Ok(expected), "{text}");
         }
         for text in ["$3", "$", "${none}", "\\"] {
