@@ -252,8 +252,10 @@ pub(crate) fn send_csv(scene: &Scene, rows: &str, keys: &str) -> lakefeed_kit::O
     run(&mut lakefeed(&["connect", &worker, &connector]), PATIENCE)
 }
 
+type Bytes = Option<Vec<u8>>;
+
 /// Keys and values of partition 0 of the topic.
-fn records(topic: &str, count: i64) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+fn records(topic: &str, count: i64) -> Vec<(Bytes, Bytes)> {
     let partition = TopicPartition::new(topic, 0);
     let mut reader = RangeReader::new(&ClientSettings::new(&kafka().bootstrap), &partition, 0, count).expect("a reader");
     let mut all = Vec::new();
@@ -376,6 +378,6 @@ fn json_of_a_registered_schema_has_its_types() {
     stop(&mut worker);
     let why = format!("field id: schema id {id} of subject {}-value", scene.topic);
     assert!(letters[0].contains(&why) && letters[0].contains("VALUE_CONVERTER"), "{letters:?}");
-    let types = scene.sql("SELECT typeof(any_value(id)), epoch_ms(max(at)), max(more) FROM ROWS").success();
+    let types = scene.sql("SELECT typeof(any_value(id)), epoch_ms(max(\"at\")), max(more) FROM ROWS").success();
     assert_eq!(types.lines().nth(1), Some("INTEGER,1700000000000,x"), "{types}");
 }

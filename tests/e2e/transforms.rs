@@ -111,7 +111,7 @@ fn validate_shows_the_keys_of_transforms_and_what_is_wrong_with_them() {
     assert_eq!(infos["error_count"], 2, "{infos}");
     let plugins = client.get("/connector-plugins?connectorsOnly=false");
     let of_type = |kind: &str| plugins.as_array().map_or(0, |all| all.iter().filter(|plugin| plugin["type"] == kind).count());
-    assert_eq!((of_type("transformation"), of_type("predicate")), (10, 3));
+    assert_eq!((of_type("transformation"), of_type("predicate")), (26, 3));
     stop(&mut worker);
 }
 
@@ -139,7 +139,7 @@ fn rows_of_a_csv_file_are_transformed_on_their_way() {
         predicates.other.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches\n\
         predicates.other.pattern=none\n";
     send_csv(&scene, "id,secret,pm,on\n7,x,,\n8,y,1.5,true\n", keys).success();
-    let arguments = ["--property", "print.key=true", "--property", "print.headers=true"];
+    let arguments = ["--formatter-property", "print.key=true", "--formatter-property", "print.headers=true"];
     let lines = kafka().console_consumer_with(&routed, 2, &arguments);
     assert_eq!(
         lines,
@@ -186,4 +186,15 @@ fn keys_and_headers_are_read_and_transformed_beside_the_rows() {
     assert_eq!(scene.rows(), json!([row(0), row(1), row(3)]));
     let folders: Vec<_> = std::fs::read_dir(&scene.lake).expect("a lake").map(|entry| entry.expect("an entry").file_name()).collect();
     assert!(folders.iter().any(|name| name == "in-the-lake") && !folders.iter().any(|name| *name == *scene.topic), "{folders:?}");
+
+    // Another topic, whose name would be the same.
+    let other = format!("{}-other", scene.topic);
+    kafka().create_topic(&other, 1);
+    out.clear();
+    out.to_topic(&other.as_str().into());
+    out.push(Some(&7_i64.to_be_bytes()), Some(b"{\"id\":9,\"v\":1}"), None);
+    producer.send(&out).and_then(|()| producer.flush(PATIENCE)).expect("acknowledged");
+    let mut worker = scene.worker("other", &(scene.tolerant() + keys + &format!("name={other}\ntopics={other}\n")));
+    worker.wait_for_log("two topics may not have one name in the lake", PATIENCE);
+    assert!(!worker.wait(PATIENCE).success(), "{worker}");
 }

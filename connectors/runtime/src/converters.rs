@@ -199,17 +199,17 @@ pub(crate) struct AvroOutput {
 /// What the subject of a schema is called (Confluent's `SubjectNameStrategy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Strategy {
-    TopicName,
-    RecordName,
-    TopicRecordName,
+    Topic,
+    Record,
+    TopicRecord,
 }
 
 impl Strategy {
     fn named(class: &str) -> Option<Self> {
         match simple(class) {
-            "TopicNameStrategy" => Some(Self::TopicName),
-            "RecordNameStrategy" => Some(Self::RecordName),
-            "TopicRecordNameStrategy" => Some(Self::TopicRecordName),
+            "TopicNameStrategy" => Some(Self::Topic),
+            "RecordNameStrategy" => Some(Self::Record),
+            "TopicRecordNameStrategy" => Some(Self::TopicRecord),
             _ => None,
         }
     }
@@ -218,9 +218,9 @@ impl Strategy {
     pub(crate) fn subject(self, topic: &str, is_key: bool, record: Option<&str>) -> Result<String, String> {
         let record = || record.ok_or("only a record has the name that the subject strategy needs: use TopicNameStrategy");
         Ok(match self {
-            Self::TopicName => format!("{topic}-{}", if is_key { "key" } else { "value" }),
-            Self::RecordName => record()?.to_owned(),
-            Self::TopicRecordName => format!("{topic}-{}", record()?),
+            Self::Topic => format!("{topic}-{}", if is_key { "key" } else { "value" }),
+            Self::Record => record()?.to_owned(),
+            Self::TopicRecord => format!("{topic}-{}", record()?),
         })
     }
 }
@@ -252,7 +252,7 @@ pub(crate) fn form(side: &str, connector: &Config, worker: &Config) -> Result<Fo
             no_own_certificates(&prefix, config)?;
             let registry = RegistrySettings::read(&prefix, get)?;
             let name = format!("{side}.subject.name.strategy");
-            let strategy = get(&name).map_or(Some(Strategy::TopicName), Strategy::named).ok_or_else(|| {
+            let strategy = get(&name).map_or(Some(Strategy::Topic), Strategy::named).ok_or_else(|| {
                 let expected = "expected TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy";
                 ConfigError::value(format!("{prefix}{name}"), get(&name).unwrap_or_default(), expected)
             })?;
@@ -408,8 +408,8 @@ mod tests {
         let enveloped = "value.converter=JsonConverter value.converter.schemas.enable=true";
         for (connector, worker, expected) in [
             ("", "", "AsItIs"),
-            ("", avro, "Avro true false TopicName"),
-            (&format!("{avro} {more}")[..], "", "Avro false true RecordName"),
+            ("", avro, "Avro true false Topic"),
+            (&format!("{avro} {more}")[..], "", "Avro false true Record"),
             ("value.converter=JsonConverter", avro, "AsItIs"),
             (enveloped, "", "JsonWithSchema"),
             ("", enveloped, "AsItIs"),
@@ -422,10 +422,10 @@ mod tests {
     #[test]
     fn subjects_are_named_as_the_strategy_says() {
         let subject = |strategy: Strategy, is_key, record| strategy.subject("t", is_key, record);
-        assert_eq!(subject(Strategy::TopicName, true, None).as_deref(), Ok("t-key"));
-        assert_eq!(subject(Strategy::TopicName, false, Some("a.B")).as_deref(), Ok("t-value"));
-        assert_eq!(subject(Strategy::RecordName, false, Some("a.B")).as_deref(), Ok("a.B"));
-        assert_eq!(subject(Strategy::TopicRecordName, false, Some("a.B")).as_deref(), Ok("t-a.B"));
-        assert!(subject(Strategy::RecordName, true, None).is_err());
+        assert_eq!(subject(Strategy::Topic, true, None).as_deref(), Ok("t-key"));
+        assert_eq!(subject(Strategy::Topic, false, Some("a.B")).as_deref(), Ok("t-value"));
+        assert_eq!(subject(Strategy::Record, false, Some("a.B")).as_deref(), Ok("a.B"));
+        assert_eq!(subject(Strategy::TopicRecord, false, Some("a.B")).as_deref(), Ok("t-a.B"));
+        assert!(subject(Strategy::Record, true, None).is_err());
     }
 }

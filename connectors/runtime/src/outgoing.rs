@@ -59,7 +59,7 @@ struct Side {
 impl Outgoing {
     /// `None`: rows go as they are.
     pub(crate) fn open(env: &TaskEnv) -> Result<Option<Self>> {
-        let Forms { key, value } = env.worker.forms(&env.connector.config)?;
+        let Forms { key, value } = env.worker.forms(&env.connector)?;
         let transforms = env.connector.transforms.clone();
         if key.is_as_it_is() && value.is_as_it_is() && transforms.is_empty() {
             return Ok(None);

@@ -209,16 +209,17 @@ impl WorkerConfig {
     pub(crate) fn key_converter(&self, connector: &Connector) -> Result<Option<Reading>> {
         let transformed = connector.transforms.uses_keys();
         converters::key_reading(&connector.config, &self.config, transformed)
-            .map_err(|error| Error::config(format!("the worker's converter: {error}")))
+            .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
     }
 
     /// How the keys and values of a source are written.
     ///
     /// # Errors
     /// `Config`: the worker's own converter, which the connector uses, is not set up.
-    pub(crate) fn forms(&self, connector: &Config) -> Result<Forms> {
+    pub(crate) fn forms(&self, connector: &Connector) -> Result<Forms> {
         let form = |side: &str| {
-            converters::form(side, connector, &self.config).map_err(|error| Error::config(format!("the worker's converter: {error}")))
+            converters::form(side, &connector.config, &self.config)
+                .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
         };
         Ok(Forms { key: form("key")?, value: form("value")? })
     }
@@ -239,7 +240,7 @@ impl WorkerConfig {
     pub(crate) fn check_converter(&self, connector: &Connector) -> Result<()> {
         match connector.plugin.kind() {
             PluginKind::Sink => self.key_converter(connector).and_then(|_| self.value_converter(&connector.config)).map(|_| ()),
-            PluginKind::Source => self.forms(&connector.config).map(|_| ()),
+            PluginKind::Source => self.forms(connector).map(|_| ()),
             PluginKind::Processor => self.processor_converter(connector).map(|_| ()),
         }
     }

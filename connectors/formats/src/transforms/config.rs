@@ -181,7 +181,10 @@ const PREDICATES: &[Class<Predicate>] = &[
 /// The classes of transforms and predicates, with their packages.
 pub(super) fn classes() -> (impl Iterator<Item = String>, impl Iterator<Item = String>) {
     (
-        CLASSES.iter().map(|class| format!("{PACKAGE}{}", class.name)),
+        CLASSES.iter().flat_map(|class| {
+            let of_keys = class.name.strip_suffix("$Value").map(|simple| format!("{PACKAGE}{simple}$Key"));
+            of_keys.into_iter().chain([format!("{PACKAGE}{}", class.name)])
+        }),
         PREDICATES.iter().map(|class| format!("{PREDICATES_PACKAGE}{}", class.name)),
     )
 }
