@@ -138,14 +138,14 @@ fn rows_of_a_csv_file_are_transformed_on_their_way() {
         predicates=other\n\
         predicates.other.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches\n\
         predicates.other.pattern=none\n";
-    send_csv(&scene, "id,secret,pm,on\n7,x,,\n8,y,1.5,true\n", keys).success();
+    send_csv(&scene, "id,secret,pm,on,n\n7,x,,,1\n8,y,1.5,true,2\n", keys).success();
     let arguments = ["--formatter-property", "print.key=true", "--formatter-property", "print.headers=true"];
     let lines = kafka().console_consumer_with(&routed, 2, &arguments);
     assert_eq!(
         lines,
         [
-            "app:lakefeed\t7\t{\"id\":7,\"secret\":\"\",\"pm\":null,\"on\":null}",
-            "app:lakefeed\t8\t{\"id\":8,\"secret\":\"\",\"pm\":1.5,\"on\":true}"
+            "app:lakefeed\t7\t{\"id\":7,\"pm\":null,\"on\":null,\"secret\":\"\",\"n\":1}",
+            "app:lakefeed\t8\t{\"id\":8,\"pm\":1.5,\"on\":true,\"secret\":\"\",\"n\":2}"
         ]
     );
     assert_eq!(kafka().end_offsets(&scene.topic), [0]);

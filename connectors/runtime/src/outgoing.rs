@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, BinaryArray, BooleanArray, RecordBatch};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use lakefeed_core::{Clock as _, Error, Output, OutputRow, Records, RecordsBuilder, Rejected, Result, RowSchema, SystemClock};
 use lakefeed_formats::{
-    AvroWriter, Chain, Converter, DeclaredType, Decoder, DecoderOptions, Single, Transforms, Written, avro_name, avro_schema_of,
-    keys_present,
+    AvroWriter, Chain, Converter, DeclaredType, Decoder, DecoderOptions, SchemaConflict, Single, Transforms, Written, avro_name,
+    avro_schema_of, keys_present,
 };
 use lakefeed_registry::Registry;
 
@@ -95,7 +95,7 @@ impl Outgoing {
         let values = records(topic, rows, from, Output::value);
         let keys = records(topic, rows, from, Output::key);
         let schema = self.schema.as_deref();
-        let known = self.topics.entry(Arc::clone(topic)).or_insert_with(|| Topic::new(schema, &self.transforms));
+        let known = self.topics.entry(Arc::clone(topic)).or_insert_with(|| Topic::new(schema, &self.transforms, self.value.has_schema()));
         let keys = known.keys.decode(&keys);
         let decoded = known.chain.apply_with_keys(&values, known.values.decode(&values), Some(&keys))?;
         for rejected in &decoded.rejected {
@@ -179,17 +179,20 @@ fn cell(array: &BinaryArray, at: usize) -> Option<Vec<u8>> {
 }
 
 impl Topic {
-    fn new(schema: Option<&RowSchema>, transforms: &Transforms) -> Self {
-        let declared = |schema: &SchemaRef| {
-            schema.fields().iter().filter_map(|field| Some((field.name().clone(), DeclaredType::of(field.data_type())?))).collect()
+    /// `typed`: values are written with a schema. Without one text may hold what looks like a number or boolean, cell by cell, as the source has it.
+    fn new(schema: Option<&RowSchema>, transforms: &Transforms, typed: bool) -> Self {
+        let declared = |schema: &SchemaRef, typed: bool| {
+            let all = schema.fields().iter().filter(|field| typed || *field.data_type() != DataType::Utf8);
+            all.filter_map(|field| Some((field.name().clone(), DeclaredType::of(field.data_type())?))).collect()
         };
         let key = schema.and_then(|schema| schema.key.as_ref());
         let converter = if key.is_some() { Converter::Json } else { Converter::Single(Single::Text) };
         Self {
-            keys: Decoder::new(DecoderOptions { converter, declared: key.map(declared), ..DecoderOptions::default() }),
+            keys: Decoder::new(DecoderOptions { converter, declared: key.map(|key| declared(key, true)), ..DecoderOptions::default() }),
             values: Decoder::new(DecoderOptions {
                 shape: transforms.shape(),
-                declared: schema.map(|schema| declared(&schema.value)),
+                conflict: SchemaConflict::Text,
+                declared: schema.map(|schema| declared(&schema.value, typed)),
                 ..DecoderOptions::default()
             }),
             chain: transforms.chain(),
@@ -204,6 +207,10 @@ impl Side {
             _ => None,
         };
         Ok(Self { form, is_key, registry, writers: HashMap::new() })
+    }
+
+    fn has_schema(&self) -> bool {
+        matches!(self.form, Form::JsonWithSchema | Form::Avro(_))
     }
 
     /// Rows as this side writes them. Keys may be null.
