@@ -35,7 +35,7 @@ pub(super) struct Rows {
 pub(super) struct Beside {
     /// The columns of the keys, and whether they are no structs; all null where a record has no key.
     pub(super) key: Option<(Columns, bool)>,
-    /// As [`Headers::to_list`] has them.
+    /// As `Headers::to_list` of core has them.
     pub(super) headers: Option<ArrayRef>,
     pub(super) topics: Option<ArrayRef>,
 }
