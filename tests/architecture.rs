@@ -40,6 +40,8 @@ const HOMES: &[(&str, &str, &str)] = &[
     ("aws-", "lakefeed-store", "all of the AWS SDK stays in connectors/store"),
     ("axum", "lakefeed-rest", "REST calls are answered in connectors/rest alone"),
     ("hyper-", "lakefeed-registry", "requests to the Schema Registry are made in connectors/registry"),
+    ("reqwest", "lakefeed-registry", "requests to the Schema Registry are made in connectors/registry"),
+    ("schema_registry", "lakefeed-registry", "requests to the Schema Registry are made in connectors/registry"),
     ("fjall", "lakefeed-runtime", "the state of processors is kept by the runtime"),
     ("krafka", "lakefeed", "the embedded cluster belongs to the demo"),
     ("clap", "lakefeed", "the command line is the root package's"),

@@ -1,14 +1,16 @@
 //! Converters: Avro of a real Schema Registry as fastavro writes it, JSON with schemas, values without structure.
 
+use std::fs;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use lakefeed_core::Output;
-use lakefeed_kafka::{ClientSettings, Producer};
-use lakefeed_kit::{kafka, minio, python, registry, wait_until};
+use lakefeed_core::{Output, TopicPartition};
+use lakefeed_kafka::{ClientSettings, Producer, RangeReader};
+use lakefeed_kit::{kafka, minio, python, registry, run, wait_until};
 use serde_json::{Value, json};
 
+use crate::motor::lakefeed;
 use crate::scene::{PATIENCE, Scene, stop};
 
 /// Registers two schemas under TOPIC-value and prints their ids, records of both in turn as hexadecimal, and what they say, as `READ` of the scene
@@ -88,7 +90,7 @@ fn send(topic: &str, values: &[Vec<u8>]) {
     producer.flush(PATIENCE).expect("acknowledged");
 }
 
-fn avro(url: &str) -> String {
+pub(crate) fn avro(url: &str) -> String {
     format!("value.converter=io.confluent.connect.avro.AvroConverter\nvalue.converter.schema.registry.url={url}\n")
 }
 
@@ -215,4 +217,186 @@ fn text_is_the_column_value() {
     let rows: Vec<Value> =
         rows.lines().skip(1).map(|line| serde_json::from_str(&line.trim_matches('"').replace("\"\"", "\"")).expect("JSON")).collect();
     assert_eq!(rows, [json!({"value": "{\"id\":1}"}), json!({"value": "ünï"})]);
+}
+
+/// Prints the schemas and the rows of Avro values that are given as hexadecimal, as fastavro reads them.
+const FASTAVRO: &str = r#"
+import sys, io, json, struct, urllib.request
+import fastavro
+url, values = sys.argv[1], [bytes.fromhex(value) for value in sys.argv[2].split(",")]
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+texts, rows = {}, []
+for value in values:
+    zero, id = struct.unpack(">bI", value[:5])
+    assert zero == 0
+    if id not in texts:
+        texts[id] = json.load(opener.open(f"{url}/schemas/ids/{id}"))["schema"]
+    rest = io.BytesIO(value[5:])
+    rows.append(fastavro.schemaless_reader(rest, fastavro.parse_schema(json.loads(texts[id]))))
+    assert not rest.read()
+print(json.dumps({"schemas": [json.loads(text) for text in texts.values()], "rows": rows}))
+"#;
+
+/// Registers a schema under a subject.
+const REGISTER: &str = r#"
+import sys, json, urllib.request
+url, subject, schema = sys.argv[1:]
+headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+opener.open(urllib.request.Request(f"{url}/subjects/{subject}/versions", json.dumps({"schema": schema}).encode(), headers)).read()
+"#;
+
+const CSV: &str = "id,pm,name,on\n1,0.5,a b,true\n2,,ü,false\n3,7,12,\n";
+
+/// Sends a CSV file by a worker of its own, which ends then.
+pub(crate) fn send_csv(scene: &Scene, rows: &str, keys: &str) -> lakefeed_kit::Output {
+    let home = scene.dir.path();
+    fs::write(home.join("rows.csv"), rows).expect("written");
+    let worker = format!(
+        "bootstrap.servers={}\noffset.storage.file.filename={}/csv.offsets\nlisteners=http://127.0.0.1:0\n",
+        kafka().bootstrap,
+        home.display()
+    );
+    let connector = format!(
+        "name={0}-csv\nconnector.class=CsvSourceConnector\ntopic={0}\ninput.file={1}/rows.csv\nexit.when.done=true\n\
+         csv.types=id:long,pm:double,on:boolean\n{keys}",
+        scene.topic,
+        home.display()
+    );
+    let [worker, connector] = [("csv.worker", worker), ("csv", connector)].map(|(name, text)| {
+        let path = home.join(format!("{name}.properties"));
+        fs::write(&path, text).expect("written");
+        path.to_string_lossy().into_owned()
+    });
+    run(&mut lakefeed(&["connect", &worker, &connector]), PATIENCE)
+}
+
+type Bytes = Option<Vec<u8>>;
+
+/// Keys and values of partition 0 of the topic.
+fn records(topic: &str, count: i64) -> Vec<(Bytes, Bytes)> {
+    let partition = TopicPartition::new(topic, 0);
+    let mut reader = RangeReader::new(&ClientSettings::new(&kafka().bootstrap), &partition, 0, count).expect("a reader");
+    let mut all = Vec::new();
+    while let Some(records) = reader.read().expect("records") {
+        all.extend((0..records.len()).map(|row| (records.key(row).map(<[u8]>::to_vec), records.value(row).map(<[u8]>::to_vec))));
+    }
+    all
+}
+
+fn fastavro<'a>(values: impl Iterator<Item = &'a [u8]>) -> Value {
+    let hex = |value: &[u8]| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let values: Vec<_> = values.map(hex).collect();
+    serde_json::from_str(&python(FASTAVRO, &[&registry().url, &values.join(",")])).expect("JSON")
+}
+
+#[test]
+fn csv_rows_are_written_as_avro_and_come_back() {
+    let scene = Scene::local("out", 1);
+    let keys = avro(&registry().url)
+        + &avro(&registry().url).replace("value.", "key.")
+        + "key.fields=id,name\nschema.generation.value.name=io.example.Motor\n";
+    send_csv(&scene, CSV, &keys).success();
+    let sent = records(&scene.topic, 3);
+    let read = fastavro(sent.iter().filter_map(|(_, value)| value.as_deref()));
+    let rows = json!([
+        {"id": 1, "pm": 0.5, "name": "a b", "on": true},
+        {"id": 2, "pm": null, "name": "ü", "on": false},
+        {"id": 3, "pm": 7.0, "name": "12", "on": null},
+    ]);
+    assert_eq!(read["rows"], rows);
+    let field = |name: &str, kind: &str| json!({"name": name, "type": ["null", kind], "default": null});
+    let fields = json!([field("id", "long"), field("pm", "double"), field("name", "string"), field("on", "boolean")]);
+    assert_eq!(read["schemas"], json!([{"type": "record", "name": "Motor", "namespace": "io.example", "fields": fields}]));
+    let read = fastavro(sent.iter().filter_map(|(key, _)| key.as_deref()));
+    assert_eq!(read["rows"][1], json!({"id": 2, "name": "ü"}));
+    assert_eq!(read["schemas"][0]["name"], "Key");
+
+    let mut worker = scene.worker("sink", &(avro(&registry().url) + "rotate.idle.ms=300\n"));
+    scene.wait_for_rows(&mut worker, "all rows", 3);
+    stop(&mut worker);
+    let types = scene.sql("SELECT typeof(any_value(id)), typeof(any_value(pm)), typeof(any_value(\"on\")) FROM ROWS").success();
+    assert_eq!(types.lines().nth(1), Some("BIGINT,DOUBLE,BOOLEAN"), "{types}");
+    let rows: Vec<_> = rows.as_array().expect("rows").iter().cloned().map(without_nulls).collect();
+    assert_eq!(scene.rows(), Value::from(rows));
+}
+
+fn without_nulls(row: Value) -> Value {
+    row.as_object()
+        .expect("a row")
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+#[test]
+fn the_newest_schema_of_a_subject_is_used_and_nothing_is_registered() {
+    let scene = Scene::local("latest", 1);
+    let subject = format!("{}-io.example.Motor", scene.topic);
+    let fields = r#"[{"name":"pm","type":["double","null"]},{"name":"id","type":"int"},{"name":"on","type":["null","boolean"]},{"name":"name","type":["null","string"]},{"name":"more","type":["null","string"],"default":null}]"#;
+    let schema = format!(r#"{{"type":"record","name":"Motor","namespace":"io.example","fields":{fields}}}"#);
+    let keys = avro(&registry().url)
+        + "value.converter.auto.register.schemas=false\nvalue.converter.use.latest.version=true\n\
+           value.converter.value.subject.name.strategy=io.confluent.kafka.serializers.subject.TopicRecordNameStrategy\n\
+           schema.generation.value.name=io.example.Motor\nkey.fields=id\n";
+    let without = send_csv(&scene, CSV, &keys).code(1).stderr;
+    assert!(without.contains(&format!("the registry has no subject {subject}")), "{without}");
+    python(REGISTER, &[&registry().url, &subject, &schema]);
+    send_csv(&scene, CSV, &keys).success();
+    let sent = records(&scene.topic, 3);
+    let read = fastavro(sent.iter().filter_map(|(_, value)| value.as_deref()));
+    assert_eq!(read["rows"][0], json!({"pm": 0.5, "id": 1, "on": true, "name": "a b", "more": null}));
+    assert_eq!(sent[0].0.as_deref(), Some(&b"1"[..]), "a key of one column is its text");
+    // A column that the schema does not have.
+    let refused = send_csv(&scene, "id,pm,name,on,new\n4,,,,x\n", &keys).code(1).stderr;
+    assert!(refused.contains("has no field 'new'"), "{refused}");
+}
+
+#[test]
+fn csv_rows_are_written_as_json_with_their_schema() {
+    let scene = Scene::local("envelope", 1);
+    let json = "value.converter=org.apache.kafka.connect.json.JsonConverter\nvalue.converter.schemas.enable=true\n";
+    send_csv(&scene, CSV, &format!("{json}key.fields=id\nkey.converter=org.apache.kafka.connect.json.JsonConverter\n")).success();
+    let sent = records(&scene.topic, 3);
+    let value: Value = serde_json::from_slice(sent[2].1.as_deref().expect("a value")).expect("JSON");
+    assert_eq!(value["payload"], json!({"id": 3, "pm": 7.0, "name": "12", "on": null}));
+    assert_eq!(value["schema"]["fields"][1], json!({"type": "double", "optional": true, "field": "pm"}));
+    assert_eq!(sent[0].0.as_deref(), Some(&b"\"1\""[..]));
+    let mut worker = scene.worker("sink", &format!("{json}rotate.idle.ms=300\n"));
+    scene.wait_for_rows(&mut worker, "all rows", 3);
+    stop(&mut worker);
+    assert_eq!(scene.rows()[2], json!({"id": 3, "pm": 7.0, "name": "12"}));
+}
+
+/// Registers a JSON Schema under a subject and prints its id.
+const REGISTER_JSON: &str = r#"
+import sys, json, urllib.request
+url, subject, schema = sys.argv[1:]
+headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+body = json.dumps({"schema": schema, "schemaType": "JSON"}).encode()
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+print(json.load(opener.open(urllib.request.Request(f"{url}/subjects/{subject}/versions", body, headers)))["id"])
+"#;
+
+#[test]
+fn json_of_a_registered_schema_has_its_types() {
+    let scene = Scene::local("json-schema", 1);
+    let schema = json!({"type": "object", "title": scene.topic, "properties": {
+        "id": {"type": "integer", "connect.type": "int32", "connect.index": 0},
+        "at": {"oneOf": [{"type": "null"}, {"type": "integer", "title": "org.apache.kafka.connect.data.Timestamp", "connect.type": "int64"}]},
+    }});
+    let id = python(REGISTER_JSON, &[&registry().url, &format!("{}-value", scene.topic), &schema.to_string()]);
+    let id: u32 = id.trim().parse().expect("an id");
+    let value = |json: &str| [&[0], &id.to_be_bytes()[..], json.as_bytes()].concat();
+    send(&scene.topic, &[value(r#"{"id":1,"at":1700000000000}"#), value(r#"{"id":2,"more":"x"}"#), value(r#"{"id":"three"}"#)]);
+    let keys = avro(&registry().url).replace("avro.AvroConverter", "json.JsonSchemaConverter");
+    let mut worker = scene.worker("worker", &(keys + "rotate.idle.ms=300\n" + &scene.tolerant()));
+    scene.wait_for_rows(&mut worker, "both rows", 2);
+    let letters = scene.dead_letters(1);
+    stop(&mut worker);
+    let why = format!("field id: schema id {id} of subject {}-value", scene.topic);
+    assert!(letters[0].contains(&why) && letters[0].contains("VALUE_CONVERTER"), "{letters:?}");
+    let types = scene.sql("SELECT typeof(any_value(id)), epoch_ms(max(\"at\")), max(more) FROM ROWS").success();
+    assert_eq!(types.lines().nth(1), Some("INTEGER,1700000000000,x"), "{types}");
 }

@@ -3,9 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use lakefeed_kit::{Process, kafka, unique, wait_until};
+use lakefeed_core::Output;
+use lakefeed_kafka::{ClientSettings, Producer};
+use lakefeed_kit::{Process, kafka, registry, unique, wait_until};
 use serde_json::Value;
 
+use crate::converters::{avro, send_csv};
+use crate::scene::Scene;
 use crate::sink::{connect, produce};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -63,6 +67,40 @@ fn the_state_survives_restarts_and_is_rebuilt_when_it_is_lost() {
     let worker = connect(dir.path(), &connector);
     produce(&table, &[put(3, "1"), put(3, "2")]);
     said.push("MODIFY 2");
+    assert_eq!(events(&stream, said.len()), said);
+    stop(worker);
+}
+
+#[test]
+fn a_table_of_avro_rows_becomes_a_stream() {
+    let scene = Scene::local("avro-table", 1);
+    let (table, stream) = (&scene.topic, format!("{}.stream", scene.topic));
+    let converter = avro(&registry().url);
+    let put = |rows: &str| send_csv(&scene, &format!("id,pm,name,on\n{rows}"), &format!("{converter}key.fields=id\n")).success();
+    put("1,1.5,,\n2,2,,\n");
+    // Not behind a schema's id.
+    let producer = Producer::new(&ClientSettings::new(&kafka().bootstrap)).expect("a producer");
+    let mut out = Output::default();
+    out.to_topic(&table.as_str().into());
+    out.push(Some(b"9"), Some(b"{\"id\":9}"), None);
+    producer.send(&out).and_then(|()| producer.flush(PATIENCE)).expect("acknowledged");
+
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let connector =
+        format!("name={table}\nconnector.class=DynamoDbProcessorConnector\ntopics={table}\nkey.fields=id\n{converter}{}", scene.tolerant());
+    let worker = connect(dir.path(), &connector);
+    put("1,7,,\n2,2,,\n");
+    let mut said = vec!["INSERT 1.5", "INSERT 2", "MODIFY 7"];
+    assert_eq!(events(&stream, said.len()), said);
+    let letters = scene.dead_letters(1);
+    assert!(letters[0].contains("VALUE_CONVERTER") && letters[0].ends_with("{\"id\":9}"), "{letters:?}");
+    stop(worker);
+
+    fs::remove_dir_all(dir.path().join("state")).expect("removed");
+    let mut worker = connect(dir.path(), &connector);
+    worker.wait_for_log("Restoring the state", PATIENCE);
+    put("1,7,,\n2,3,,\n");
+    said.push("MODIFY 3");
     assert_eq!(events(&stream, said.len()), said);
     stop(worker);
 }

@@ -1,9 +1,12 @@
 //! A chain of transforms on the way to the lake: what rows become, and what becomes of those that can't be transformed.
 
+use lakefeed_core::Output;
+use lakefeed_kafka::{ClientSettings, Producer};
 use lakefeed_kit::{kafka, minio, python_with, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::converters::send_csv;
 use crate::dead_letters::{ERROR_OBJECTS, ERRORS};
 use crate::rest::{Client, empty_worker};
 use crate::scene::{MISSED_SOON, PATIENCE, Scene, stop};
@@ -110,6 +113,90 @@ fn validate_shows_the_keys_of_transforms_and_what_is_wrong_with_them() {
     assert_eq!((&keys[0]["name"], &keys[0]["required"]), (&json!("spec"), &json!(true)), "{keys}");
     let plugins = client.get("/connector-plugins?connectorsOnly=false");
     let of_type = |kind: &str| plugins.as_array().map_or(0, |all| all.iter().filter(|plugin| plugin["type"] == kind).count());
-    assert_eq!((of_type("transformation"), of_type("predicate")), (10, 3));
+    assert_eq!((of_type("transformation"), of_type("predicate")), (26, 3));
     stop(&mut worker);
+}
+
+#[test]
+fn rows_of_a_csv_file_are_transformed_on_their_way() {
+    let scene = Scene::local("source", 1);
+    let routed = format!("{}-2", scene.topic);
+    kafka().create_topic(&routed, 1);
+    let keys = "transforms=key,extract,header,route,mask,filter\n\
+        transforms.key.type=org.apache.kafka.connect.transforms.ValueToKey\n\
+        transforms.key.fields=id\n\
+        transforms.extract.type=org.apache.kafka.connect.transforms.ExtractField$Key\n\
+        transforms.extract.field=id\n\
+        transforms.header.type=org.apache.kafka.connect.transforms.InsertHeader\n\
+        transforms.header.header=app\n\
+        transforms.header.value.literal=lakefeed\n\
+        transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter\n\
+        transforms.route.regex=(.*)\n\
+        transforms.route.replacement=$1-2\n\
+        transforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value\n\
+        transforms.mask.fields=secret\n\
+        transforms.filter.type=org.apache.kafka.connect.transforms.Filter\n\
+        transforms.filter.predicate=other\n\
+        predicates=other\n\
+        predicates.other.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches\n\
+        predicates.other.pattern=none\n";
+    send_csv(&scene, "id,secret,pm,on,n\n7,x,,,1\n8,y,1.5,true,2\n", keys).success();
+    let arguments = ["--formatter-property", "print.key=true", "--formatter-property", "print.headers=true"];
+    let lines = kafka().console_consumer_with(&routed, 2, &arguments);
+    assert_eq!(
+        lines,
+        [
+            "app:lakefeed\t7\t{\"id\":7,\"pm\":null,\"on\":null,\"secret\":\"\",\"n\":1}",
+            "app:lakefeed\t8\t{\"id\":8,\"pm\":1.5,\"on\":true,\"secret\":\"\",\"n\":2}"
+        ]
+    );
+    assert_eq!(kafka().end_offsets(&scene.topic), [0]);
+}
+
+#[test]
+fn keys_and_headers_are_read_and_transformed_beside_the_rows() {
+    let scene = Scene::local("keys", 1);
+    let producer = Producer::new(&ClientSettings::new(&kafka().bootstrap)).expect("a producer");
+    let mut out = Output::default();
+    out.to_topic(&scene.topic.as_str().into());
+    for id in 0..4_i64 {
+        let key = (id + 40).to_be_bytes();
+        out.push(Some(if id == 2 { b"short" } else { &key }), Some(json!({"id": id, "v": id * 2}).to_string().as_bytes()), None);
+        out.push_header("drop", Some(b"me"));
+    }
+    producer.send(&out).expect("sent");
+    producer.flush(PATIENCE).expect("acknowledged");
+    let keys = "rotate.idle.ms=300\nmetadata.columns=_key,_headers\nkey.converter=org.apache.kafka.connect.converters.LongConverter\n\
+        transforms=hoist,drop,from,route\n\
+        transforms.hoist.type=HoistField$Key\n\
+        transforms.hoist.field=number\n\
+        transforms.drop.type=DropHeaders\n\
+        transforms.drop.headers=drop\n\
+        transforms.from.type=HeaderFrom$Value\n\
+        transforms.from.fields=v\n\
+        transforms.from.headers=v\n\
+        transforms.from.operation=move\n\
+        transforms.route.type=RegexRouter\n\
+        transforms.route.regex=.*\n\
+        transforms.route.replacement=in-the-lake\n";
+    let mut worker = scene.worker("worker", &(scene.tolerant() + keys));
+    wait_until("the good rows", PATIENCE, || scene.read()["ids"] == 3);
+    let letters = scene.dead_letters(1);
+    stop(&mut worker);
+    assert!(letters[0].contains("KEY_CONVERTER") && letters[0].contains("check key.converter"), "{letters:?}");
+    let row = |id: u64| json!({"id": id, "_key": format!("{{\"number\":{}}}", id + 40), "_headers": [{"key": "v", "value": (id * 2).to_string()}]});
+    assert_eq!(scene.rows(), json!([row(0), row(1), row(3)]));
+    let folders: Vec<_> = std::fs::read_dir(&scene.lake).expect("a lake").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert!(folders.iter().any(|name| name == "in-the-lake") && !folders.iter().any(|name| *name == *scene.topic), "{folders:?}");
+
+    // Another topic, whose name would be the same.
+    let other = format!("{}-other", scene.topic);
+    kafka().create_topic(&other, 1);
+    out.clear();
+    out.to_topic(&other.as_str().into());
+    out.push(Some(&7_i64.to_be_bytes()), Some(b"{\"id\":9,\"v\":1}"), None);
+    producer.send(&out).and_then(|()| producer.flush(PATIENCE)).expect("acknowledged");
+    let mut worker = scene.worker("other", &(scene.tolerant() + keys + &format!("name={other}\ntopics={other}\n")));
+    worker.wait_for_log("two topics may not have one name in the lake", PATIENCE);
+    assert!(!worker.wait(PATIENCE).success(), "{worker}");
 }

@@ -23,7 +23,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind, Validator, nearest};
 pub use error::{Error, ErrorKind, Rejected, Result, Stage, printable, shorten};
 pub use metrics::{Counter, Gauge, Labels, MetricKind, Metrics, Sample, TaskMetrics};
-pub use output::{Output, OutputRow, SourceReject};
+pub use output::{Output, OutputRow, RowSchema, SourceReject};
 pub use plugin::{
     Assignment, Batch, DeadLetter, Make, Plugin, PluginKind, Polled, Position, Processor, RejectStore, Sink, SinkContext, Source,
     SourceOffsets, State, TaskContext, TopicPartition,

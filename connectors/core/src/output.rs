@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
+
 use crate::{Position, Rejected};
 
 /// What a source or a processor hands over: rows for topics, and rows that it refused.
@@ -13,6 +15,7 @@ use crate::{Position, Rejected};
 pub struct Output {
     arena: Vec<u8>,
     rows: Vec<OutputRow>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
     topics: Vec<Arc<str>>,
     topic: u16,
     row_start: usize,
@@ -23,6 +26,21 @@ pub struct Output {
     pub rejected: Vec<Rejected>,
     /// Rows of its own input that a source refused.
     pub source_rejects: Vec<SourceReject>,
+    /// What the rows of a source are, if it knows. Converters that write a schema need it.
+    pub schema: Option<Arc<RowSchema>>,
+}
+
+/// What keys and values of a source's rows are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowSchema {
+    /// The columns of values, which are JSON objects. In a column of text any value is taken as it is written.
+    pub value: SchemaRef,
+    /// What a schema of values is called: a full name, with dots.
+    pub value_name: String,
+    /// The columns of keys, which are JSON objects; none: keys are text.
+    pub key: Option<SchemaRef>,
+    /// What a schema of keys is called.
+    pub key_name: String,
 }
 
 /// A row of an [`Output`]: ranges of its buffer.
@@ -31,6 +49,7 @@ pub struct OutputRow {
     topic: u16,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
+    headers: Range<u32>,
     /// Milliseconds since 1970-01-01 UTC; `None`: the time at which it is sent.
     pub timestamp_ms: Option<i64>,
 }
@@ -109,8 +128,17 @@ impl Output {
 
     fn add(&mut self, value: Option<Range<usize>>, timestamp_ms: Option<i64>) {
         let key = self.key_end.take().map(|end| self.row_start..end);
-        self.rows.push(OutputRow { topic: self.topic, key, value, timestamp_ms });
+        let none = self.headers.len() as u32;
+        self.rows.push(OutputRow { topic: self.topic, key, value, headers: none..none, timestamp_ms });
         self.row_start = self.arena.len();
+    }
+
+    /// Appends a header to the row that was completed last.
+    pub fn push_header(&mut self, name: &str, value: Option<&[u8]>) {
+        if let Some(row) = self.rows.last_mut() {
+            self.headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
+            row.headers.end += 1;
+        }
     }
 
     /// The complete rows.
@@ -143,15 +171,23 @@ impl Output {
         row.value.clone().map(|range| &self.arena[range])
     }
 
+    /// The headers of a row, in order.
+    pub fn headers(&self, row: &OutputRow) -> impl ExactSizeIterator<Item = (&str, Option<&[u8]>)> {
+        let headers = &self.headers[row.headers.start as usize..row.headers.end as usize];
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+    }
+
     /// Empties it; buffers and the names of topics stay.
     pub fn clear(&mut self) {
         self.arena.clear();
         self.rows.clear();
+        self.headers.clear();
         self.row_start = 0;
         self.key_end = None;
         self.position = None;
         self.rejected.clear();
         self.source_rejects.clear();
+        self.schema = None;
     }
 }
 
@@ -173,6 +209,9 @@ mod tests {
         out.abandon_row();
         out.push(Some(b"gone"), None, None);
         out.push(None, Some(b""), None);
+        out.push_header("h", Some(b"1"));
+        assert_eq!(out.headers(&out.rows()[3]).collect::<Vec<_>>(), [("h", Some(&b"1"[..]))]);
+        assert_eq!(out.headers(&out.rows()[2]).len(), 0);
         let seen: Vec<_> = out.rows().iter().map(|r| (out.topic(r), out.key(r), out.value(r))).collect();
         assert_eq!(
             seen,

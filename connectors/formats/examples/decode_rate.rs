@@ -8,7 +8,7 @@ use std::time::Instant;
 use arrow_avro::reader::ReaderBuilder;
 use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
 use lakefeed_core::{ConfigDef, Key, KeyKind, Records, RecordsBuilder};
-use lakefeed_formats::{Chain, Converter, Decoder, DecoderOptions, Transforms, WriterSchema};
+use lakefeed_formats::{Chain, Converter, Decoder, DecoderOptions, Place, Transforms, WriterSchema};
 
 const ROWS: usize = 10_000;
 const ROUNDS: usize = 60;
@@ -65,7 +65,7 @@ fn chain() -> Chain {
     ];
     let def = ConfigDef::new().keys(&[Key::new("transforms", KeyKind::List, ".")]).prefix("transforms.", ".");
     let config = def.parse(&keys.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()).expect("valid keys");
-    Transforms::read(&config).expect("valid transforms").chain()
+    Transforms::read(&config, Place::Sink).expect("valid transforms").chain()
 }
 
 /// `decode` takes all rows and says how many there were.

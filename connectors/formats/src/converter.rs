@@ -20,6 +20,8 @@ pub enum Converter {
     JsonOfSchema(String),
     /// Avro, behind the number of its schema. The schemas come from [`Decoder::learn_schema`](crate::Decoder::learn_schema).
     Avro,
+    /// Plain JSON behind the number of its JSON Schema. The schemas come from [`Decoder::learn_schema`](crate::Decoder::learn_schema).
+    JsonRegistered,
     /// UTF-8 text, bytes, or a number as Kafka's serializers write it.
     Single(Single),
 }
@@ -43,6 +45,17 @@ pub enum Single {
     Double,
     /// One byte, 0 or 1.
     Boolean,
+}
+
+impl Converter {
+    /// What a Schema Registry calls the schemas of values, if there are such.
+    pub fn registered(&self) -> Option<&'static str> {
+        match self {
+            Self::Avro => Some("AVRO"),
+            Self::JsonRegistered => Some("JSON"),
+            Self::Json | Self::JsonWithSchema | Self::JsonOfSchema(_) | Self::Single(_) => None,
+        }
+    }
 }
 
 impl Single {

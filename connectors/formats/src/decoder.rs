@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_array::{ListArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_schema::{Schema, SchemaRef};
 use lakefeed_core::{Records, Rejected};
 
@@ -16,7 +16,7 @@ use crate::object::{Plain, Syntax, members};
 use crate::schema::DeclaredType;
 use crate::schemas::{Bound, Row, Schemas, WriterSchema};
 use crate::typed::{Field, Type, bind};
-use crate::{avro, avro_schema};
+use crate::{avro, avro_schema, json_schema};
 
 /// The deepest nesting that can be asked for: every level takes some of the thread's stack.
 const MAX_DEPTH: usize = 500;
@@ -123,6 +123,19 @@ pub struct Decoded {
     pub rejected: Vec<Rejected>,
     /// The values are no structs or objects: they stand in the one column `value`.
     pub single: bool,
+    /// What transforms have changed beside them.
+    pub beside: Beside,
+}
+
+/// What transforms have made, for each row, of what stands beside its value; `None`: it is that of its record.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// The columns of the keys, all null where there is none, and whether they are the one column `value`.
+    pub keys: Option<(RecordBatch, bool)>,
+    /// As [`lakefeed_core::Headers::to_list`] has them.
+    pub headers: Option<ListArray>,
+    /// The topics that rows go to.
+    pub topics: Option<StringArray>,
 }
 
 impl Decoder {
@@ -145,15 +158,20 @@ impl Decoder {
                 let row = single.row();
                 Some(decoder.bind(row, true, "the value"))
             }
-            Converter::Json | Converter::JsonWithSchema | Converter::Avro => None,
+            Converter::Json | Converter::JsonWithSchema | Converter::JsonRegistered | Converter::Avro => None,
         };
         decoder.finish(0);
         decoder
     }
 
+    /// See [`Converter::registered`].
+    pub fn registered(&self) -> Option<&'static str> {
+        self.options.converter.registered()
+    }
+
     /// The numbers of schemas in `records` that are not known yet. Each has to be given to [`Decoder::learn_schema`] before they are decoded.
     pub fn unknown_schemas(&mut self, records: &Records) -> Vec<u32> {
-        if self.options.converter == Converter::Avro { self.schemas.unknown(records) } else { Vec::new() }
+        if self.options.converter.registered().is_some() { self.schemas.unknown(records) } else { Vec::new() }
     }
 
     /// What the registry says of a schema: its text, or why there is none. Records of a schema that there is not, or that does not fit the
@@ -161,7 +179,11 @@ impl Decoder {
     pub fn learn_schema(&mut self, id: u32, schema: Result<WriterSchema, String>) {
         let bound = schema.and_then(|schema| {
             let label = format!("schema id {id} of subject {}", schema.subject);
-            self.bind_kind(avro_schema::parse(&schema.text, &schema.references), &label)
+            let kind = match self.options.converter {
+                Converter::JsonRegistered => json_schema::parse(&schema.text),
+                _ => avro_schema::parse(&schema.text, &schema.references),
+            };
+            self.bind_kind(kind, &label)
         });
         self.schemas.learn(id, bound);
     }
@@ -228,7 +250,7 @@ impl Decoder {
             }
         }
         let rows = self.finish(indices.len());
-        Some(Decoded { rows, indices, tombstones, dropped, rejected, single: self.single })
+        Some(Decoded { rows, indices, tombstones, dropped, rejected, single: self.single, beside: Beside::default() })
     }
 
     /// Appends a record as row number `row`.
@@ -248,14 +270,17 @@ impl Decoder {
                 self.single = true;
                 return single.append(value, &field, &mut self.root, row).map(|()| Kept::Row);
             }
-            Converter::Json | Converter::JsonWithSchema | Converter::JsonOfSchema(_) => {}
+            Converter::Json | Converter::JsonWithSchema | Converter::JsonOfSchema(_) | Converter::JsonRegistered => {}
         }
-        if !ascii && let Err(error) = str::from_utf8(value) {
+        // The number of a schema is no text.
+        let text = if self.options.converter == Converter::JsonRegistered { value.get(avro::PREFIX..).unwrap_or_default() } else { value };
+        if !ascii && let Err(error) = str::from_utf8(text) {
             return Err(Fault::record(format!("the value is not UTF-8: the byte at {} belongs to no character", error.valid_up_to())));
         }
         let fixed = fixed()?.cloned();
         match self.options.converter {
             Converter::JsonWithSchema => self.envelope(value, row),
+            Converter::JsonRegistered => self.behind_id(value, row),
             _ => self.json(value, fixed.filter(|row| row.single).as_ref(), row),
         }
     }
@@ -274,6 +299,14 @@ impl Decoder {
             None => self.learn_text(schema)?,
         };
         self.json(payload, Some(&fields).filter(|row| row.single), row)
+    }
+
+    /// Appends the JSON behind the number of a schema.
+    fn behind_id(&mut self, value: &[u8], row: usize) -> Result<Kept> {
+        let id = avro::schema_id(value).ok_or_else(|| avro::no_schema_id(value))?;
+        let schema = self.schemas.of_id(id)?.clone();
+        let kept = self.json(&value[avro::PREFIX..], Some(&schema).filter(|row| row.single), row);
+        kept.map_err(|fault| fault.because(&schema.label))
     }
 
     #[cold]

@@ -1,7 +1,8 @@
 //! Decodes Kafka records into Arrow batches.
 //!
 //! [`Decoder`] reads values (JSON with and without a schema, DynamoDB stream records, Avro, text, numbers) straight into typed columns: one
-//! pass, no tree in between, nothing on the heap per record. Where the schemas of Avro come from is not known here. [`write_json_lines`] is the way back.
+//! pass, no tree in between, nothing on the heap per record. Where the schemas of Avro come from is not known here. [`Written`] and
+//! [`AvroWriter`] are the way back.
 
 mod avro;
 mod avro_schema;
@@ -10,11 +11,13 @@ mod connect_schema;
 mod converter;
 mod data;
 mod decoder;
+mod encoder;
 mod fault;
 mod fields;
 mod image;
 mod json;
 mod json_lines;
+mod json_schema;
 mod number;
 mod object;
 mod schema;
@@ -23,9 +26,10 @@ mod transforms;
 mod typed;
 
 pub use converter::{Converter, Single};
-pub use decoder::{Decoded, Decoder, DecoderOptions, SchemaConflict, Shape};
+pub use decoder::{Beside, Decoded, Decoder, DecoderOptions, SchemaConflict, Shape};
+pub use encoder::{AvroWriter, Written, avro_name, avro_schema_of};
 pub use json_lines::{Nulls, write_json_lines};
 pub use number::whole;
 pub use schema::{DeclaredType, parse_declared};
 pub use schemas::WriterSchema;
-pub use transforms::{Chain, NamedKey, Transforms};
+pub use transforms::{Chain, NamedKey, Place, Transforms, key_texts, keys_present};

@@ -37,6 +37,12 @@ const NAMES: [(&str, DeclaredType); 9] = [
 ];
 
 impl DeclaredType {
+    /// The declared type of a column in a batch, if there is one.
+    pub fn of(kind: &DataType) -> Option<Self> {
+        let all = [Self::Boolean, Self::BigInt, Self::Double, Self::Varchar, Self::Timestamp, Self::Date];
+        all.into_iter().find(|declared| declared.data_type() == *kind)
+    }
+
     /// The type of the column in a batch.
     pub fn data_type(self) -> DataType {
         match self {

@@ -41,8 +41,12 @@ fn replay(text: &str, shape: Shape) -> String {
     out
 }
 
-/// The bytes of a record: text, or pairs of hexadecimal digits behind `0x`, with blanks between them.
+/// The bytes of a record: text, with the id of its schema before it (`@7 text`), or pairs of hexadecimal digits behind `0x`, with blanks between them.
 fn bytes(record: &str) -> Vec<u8> {
+    if let Some((id, text)) = record.strip_prefix('@').and_then(|rest| rest.split_once(' ')) {
+        let id: u32 = id.parse().expect("an id");
+        return [&[0], &id.to_be_bytes()[..], text.as_bytes()].concat();
+    }
     let Some(hex) = record.strip_prefix("0x") else { return record.as_bytes().to_vec() };
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).expect("ASCII"), 16).expect("two digits")).collect()
@@ -52,6 +56,7 @@ fn parse_converter(text: &str) -> Converter {
     match text {
         "avro" => Converter::Avro,
         "json" => Converter::JsonWithSchema,
+        "registered" => Converter::JsonRegistered,
         "text" => Converter::Single(Single::Text),
         "bytes" => Converter::Single(Single::Bytes),
         "short" => Converter::Single(Single::Short),
@@ -105,6 +110,11 @@ fn avro_records() {
 #[test]
 fn json_with_schemas() {
     check("connect.txt", Shape::Plain);
+}
+
+#[test]
+fn json_with_registered_schemas() {
+    check("json_schema.txt", Shape::Plain);
 }
 
 #[test]

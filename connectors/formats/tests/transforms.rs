@@ -5,9 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
 use common::describe;
 use lakefeed_core::{Config, ConfigDef, Key, KeyKind, Records, RecordsBuilder, Stage};
-use lakefeed_formats::{Converter, Decoded, Decoder, DecoderOptions, Nulls, Single, Transforms, write_json_lines};
+use lakefeed_formats::{Converter, Decoded, Decoder, DecoderOptions, Nulls, Place, Single, Transforms, key_texts, write_json_lines};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -21,15 +23,21 @@ fn config(keys: &[&str]) -> Config {
     def.parse(&values).expect("keys with known prefixes")
 }
 
-/// A record of the golden file: names of headers or `@` (no timestamp) behind the `>`, and the value; `~` is a tombstone.
+/// A record of the golden file: names of headers (with `=` a value), `@` (no timestamp) or `#` and the key behind the `>`, and the value; `~` is
+/// a tombstone.
 fn records(lines: &[&str]) -> Records {
     let mut builder = RecordsBuilder::with_capacity("orders-eu".into(), 3, lines.len(), 1024);
     for (row, line) in (0_i64..).zip(lines) {
         let (marks, value) = line.split_once(' ').expect("marks and a value");
         let timestamp = if marks == "@" { -1 } else { 1_700_000_000_000 + row };
-        builder.push(100 + row, timestamp, None, (value != "~").then_some(value.as_bytes()));
-        for header in marks.split(',').filter(|header| !matches!(*header, "" | "@")) {
-            builder.push_header(header, None);
+        let key = marks.split('|').find_map(|mark| mark.strip_prefix('#'));
+        builder.push(100 + row, timestamp, key.map(str::as_bytes), (value != "~").then_some(value.as_bytes()));
+        for header in marks.split('|').filter(|mark| !mark.starts_with('#')).flat_map(|marks| marks.split(',')) {
+            match header.split_once('=') {
+                _ if matches!(header, "" | "@") => {}
+                Some((name, value)) => builder.push_header(name, Some(value.as_bytes())),
+                None => builder.push_header(header, None),
+            }
         }
     }
     builder.finish()
@@ -54,10 +62,11 @@ fn block_of(lines: &[&str], out: &mut String) {
     let keys: Vec<&str> =
         lines.iter().filter(|line| ["transforms", "predicates"].iter().any(|start| line.starts_with(start))).copied().collect();
     let text = lines.contains(&"text");
-    for line in lines.iter().filter(|line| keys.contains(line) || **line == "text") {
+    let place = if lines.contains(&"source") { Place::Source } else { Place::Sink };
+    for line in lines.iter().filter(|line| keys.contains(line) || matches!(**line, "text" | "source" | "json keys")) {
         writeln!(out, "{line}").expect("a string");
     }
-    let transforms = match Transforms::read(&config(&keys)) {
+    let transforms = match Transforms::read(&config(&keys), place) {
         Ok(transforms) => transforms,
         Err(errors) => {
             errors.iter().for_each(|error| writeln!(out, "? {error}").expect("a string"));
@@ -66,21 +75,54 @@ fn block_of(lines: &[&str], out: &mut String) {
     };
     let converter = if text { Converter::Single(Single::Text) } else { Converter::Json };
     let mut decoder = Decoder::new(DecoderOptions { converter, shape: transforms.shape(), ..DecoderOptions::default() });
+    let converter = if lines.contains(&"json keys") { Converter::Json } else { Converter::Single(Single::Text) };
+    let mut key_decoder = Decoder::new(DecoderOptions { converter, ..DecoderOptions::default() });
     let mut chain = transforms.chain();
     for batch in lines.split(|line| !line.starts_with('>')).filter(|batch| !batch.is_empty()) {
         batch.iter().for_each(|line| writeln!(out, "{line}").expect("a string"));
         let records = records(&batch.iter().map(|line| &line[1..]).collect::<Vec<_>>());
         let decoded = decoder.decode(&records);
         let undecoded = decoded.rejected.len();
-        let decoded = chain.apply(&records, decoded).expect("transformed");
+        let keys = Records { values: records.keys.clone(), ..records.clone() };
+        let keys = transforms.uses_keys().then(|| key_decoder.decode(&keys));
+        let decoded = match &keys {
+            Some(keys) => chain.apply_with_keys(&records, decoded, Some(keys)),
+            None => chain.apply(&records, decoded),
+        };
+        let decoded = decoded.expect("transformed");
+        let bad_keys = keys.map_or(0, |keys| keys.rejected.len());
         let transformed = decoded.rejected.iter().filter(|rejected| rejected.stage == Stage::Transformation).count();
-        assert_eq!(transformed, decoded.rejected.len() - undecoded, "the stage of what a transform has rejected");
+        assert_eq!(transformed, decoded.rejected.len() - undecoded - bad_keys, "the stage of what a transform has rejected");
         assert_eq!(
             decoded.indices.len() + decoded.tombstones.len() + decoded.dropped + decoded.rejected.len(),
             records.len(),
             "each record once"
         );
         describe(&decoded, out);
+        describe_beside(&decoded, out);
+    }
+}
+
+/// What transforms have made beside the values: keys (k), headers (h) and topics (t) of the rows.
+fn describe_beside(decoded: &Decoded, out: &mut String) {
+    if let Some((keys, single)) = &decoded.beside.keys {
+        let texts = key_texts(keys, *single).expect("texts");
+        let texts: Vec<_> = texts.iter().map(|key| key.map_or("~".into(), String::from_utf8_lossy)).collect();
+        writeln!(out, "k {}", texts.join(" ")).expect("a string");
+    }
+    if let Some(headers) = &decoded.beside.headers {
+        let row = |row: usize| {
+            let pairs = headers.value(row);
+            let (names, values) = (pairs.as_struct().column(0).as_string::<i32>(), pairs.as_struct().column(1).as_binary::<i32>());
+            let pair = |at| {
+                format!("{}={}", names.value(at), if values.is_null(at) { "~".into() } else { String::from_utf8_lossy(values.value(at)) })
+            };
+            (0..pairs.len()).map(pair).collect::<Vec<_>>().join(",")
+        };
+        writeln!(out, "h {}", (0..headers.len()).map(row).collect::<Vec<_>>().join(" ; ")).expect("a string");
+    }
+    if let Some(topics) = &decoded.beside.topics {
+        writeln!(out, "t {}", topics.iter().flatten().collect::<Vec<_>>().join(" ")).expect("a string");
     }
 }
 
@@ -108,11 +150,31 @@ fn a_change_of_what_becomes_of_rows_is_seen_and_no_secret_is() {
             "transforms.c.type=Cast$Value",
             &format!("transforms.c.spec={spec}"),
         ];
-        Transforms::read(&config(&keys)).expect("valid").to_string()
+        Transforms::read(&config(&keys), Place::Sink).expect("valid").to_string()
     };
     assert_eq!(text("secret", "a:string"), "m=MaskField$Value(fields=a) c=Cast$Value(spec=a:string)");
     assert_ne!(text("x", "a:string"), text("x", "a:int8"));
     assert_eq!(Transforms::default().to_string(), "");
+}
+
+#[test]
+fn routers_name_a_topic_one_after_the_other() {
+    let keys = [
+        "transforms=a,b",
+        "transforms.a.type=RegexRouter",
+        "transforms.a.regex=(.*)-eu",
+        "transforms.a.replacement=$1",
+        "transforms.b.type=RegexRouter",
+        "transforms.b.regex=(.*)",
+        "transforms.b.replacement=all-$1",
+        "transforms.b.predicate=orders",
+        "predicates=orders",
+        "predicates.orders.type=TopicNameMatches",
+        "predicates.orders.pattern=orders",
+    ];
+    let transforms = Transforms::read(&config(&keys), Place::Sink).expect("valid");
+    assert_eq!(["orders-eu", "orders", "x-eu", "x"].map(|topic| transforms.routed(topic)), ["all-orders", "all-orders", "x", "x"]);
+    assert!(transforms.has_router() && transforms.to_string().contains("replacement=all-$1"), "{transforms}");
 }
 
 const CHAINS: [&[&str]; 5] = [
@@ -217,7 +279,7 @@ fn plain(value: &Value) -> Value {
 
 /// Runs rows through a chain in batches of a width, beginning with one of them.
 fn run(keys: &[&str], rows: &[(Map<String, Value>, bool)], from: usize, width: usize) -> BTreeMap<i64, Value> {
-    let transforms = Transforms::read(&config(keys)).expect("valid");
+    let transforms = Transforms::read(&config(keys), Place::Sink).expect("valid");
     let (mut decoder, mut chain) = (Decoder::new(DecoderOptions::default()), transforms.chain());
     let mut all = BTreeMap::new();
     let mut known: Vec<String> = Vec::new();

@@ -113,6 +113,10 @@ impl Producer {
             record.key = out.key(row);
             record.payload = out.value(row);
             record.timestamp = Some(row.timestamp_ms.unwrap_or(now_ms));
+            let headers = out.headers(row);
+            if headers.len() > 0 {
+                record.headers = Some(headers.fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value })));
+            }
             self.enqueue(record)?;
         }
         self.client.poll(Duration::ZERO);

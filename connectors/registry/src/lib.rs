@@ -2,18 +2,22 @@
 //!
 //! Its calls block; make them on a thread that has entered a tokio runtime and is none of its workers.
 
-mod http;
+mod client;
 mod settings;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, Result};
-use serde_json::{Value, json};
+use schema_registry_converter::async_impl::schema_registry::{
+    get_schema_by_id, get_schema_by_subject_and_version, perform_sr_call, post_schema,
+};
+use schema_registry_converter::schema_registry_common::{RegisteredReference, RegisteredSchema, SchemaType, SrCall, SuppliedSchema};
+use serde_json::json;
 
 pub use settings::RegistrySettings;
 
-use crate::http::Client;
+use crate::client::{Client, Refusal};
 
 /// How many schemas are remembered, and how many ids that there are not; then they are asked for again.
 const REMEMBERED: usize = 1000;
@@ -24,8 +28,8 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 /// How deep references may refer to references.
 const MAX_REFERENCES: usize = 64;
 
-/// The error code of an unknown schema id (Confluent's API reference, "GET /schemas/ids/{int: id}").
-const SCHEMA_NOT_FOUND: u64 = 40403;
+/// The error codes of an unknown subject, version and schema id (Confluent's API reference, "Errors").
+const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];
 
 /// A registered schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,20 +80,29 @@ impl Registry {
         if self.unknown.get(&id).is_some_and(|since| since.elapsed() < UNKNOWN_FOR) {
             return Ok(None);
         }
-        let Some(answer) = self.find(&format!("/schemas/ids/{id}"))? else {
+        let answer = self.client.ask(async |registry| get_schema_by_id(id, registry).await)?;
+        let Some(found) = there_is(answer, &format!("schema id {id}"))? else {
             room(&mut self.unknown).insert(id, Instant::now());
             return Ok(None);
         };
-        let mut references = Vec::new();
-        self.references(&answer, &mut references, 0)?;
-        let schema = Schema {
-            subjects: self.subjects(id),
-            kind: answer["schemaType"].as_str().unwrap_or("AVRO").to_owned(),
-            text: text_of(&answer)?,
-            references,
-        };
+        let mut schema = self.with_references(found)?;
+        schema.subjects = self.client.subjects(id);
         room(&mut self.known).insert(id, schema.clone());
         Ok(Some(schema))
+    }
+
+    /// The newest schema of a subject and its id; `None` if there is no such subject.
+    ///
+    /// # Errors
+    /// As [`Registry::schema`].
+    pub fn latest(&mut self, subject: &str) -> Result<Option<(u32, Schema)>> {
+        let path = encoded(subject);
+        let answer = self.client.ask(async |registry| get_schema_by_subject_and_version(registry, &path, None).await)?;
+        let Some(found) = there_is(answer, &format!("subject {subject}"))? else { return Ok(None) };
+        let id = found.id;
+        let mut schema = self.with_references(found)?;
+        schema.subjects.push(subject.to_owned());
+        Ok(Some((id, schema)))
     }
 
     /// Registers an Avro schema under a subject and returns its id. One that is registered already has its id already.
@@ -97,7 +110,10 @@ impl Registry {
     /// # Errors
     /// `Retry`: no registry answers now. `Config`: it refuses the schema, for example because it is not compatible.
     pub fn register(&mut self, subject: &str, schema: &str) -> Result<u32> {
-        self.post(&format!("/subjects/{}/versions", encoded(subject)), subject, schema)
+        let path = encoded(subject);
+        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
+        let answer = self.client.ask(async |registry| post_schema(registry, path.clone(), supplied.clone()).await)?;
+        answer.map(|found| found.id).map_err(|refusal| refused(subject, &refusal))
     }
 
     /// The id of an Avro schema that is registered under a subject.
@@ -105,58 +121,54 @@ impl Registry {
     /// # Errors
     /// As [`Registry::register`]; `Config` too if it is not registered.
     pub fn lookup(&mut self, subject: &str, schema: &str) -> Result<u32> {
-        self.post(&format!("/subjects/{}", encoded(subject)), subject, schema)
+        let (path, body) = (encoded(subject), json!({ "schema": schema }).to_string());
+        let answer = self.client.ask(async |registry| perform_sr_call(registry, SrCall::PostForVersion(&path, &body)).await)?;
+        let found = answer.map_err(|refusal| refused(subject, &refusal))?;
+        found.id.ok_or_else(|| Error::config(format!("no Schema Registry is at this address: subject {subject} has no id")))
     }
 
-    fn post(&mut self, path: &str, subject: &str, schema: &str) -> Result<u32> {
-        let answer = self.client.send(path, Some(json!({ "schema": schema }).to_string()))?;
-        let refused = || Error::config(format!("the registry refuses the schema of subject {subject}: {}", answer.fault()));
-        if !answer.is_success() {
-            return Err(refused());
-        }
-        answer.body["id"].as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(refused)
+    fn with_references(&mut self, found: RegisteredSchema) -> Result<Schema> {
+        let mut references = Vec::new();
+        self.references(&found.references, &mut references, 0)?;
+        let kind = match found.schema_type {
+            SchemaType::Avro => "AVRO".to_owned(),
+            SchemaType::Json => "JSON".to_owned(),
+            SchemaType::Protobuf => "PROTOBUF".to_owned(),
+            SchemaType::Other(kind) => kind,
+            other => format!("{other:?}"),
+        };
+        Ok(Schema { subjects: Vec::new(), kind, text: found.schema, references })
     }
 
-    /// The subjects of a schema: for messages only, so it may fail.
-    fn subjects(&mut self, id: u32) -> Vec<String> {
-        let answer = self.client.send(&format!("/schemas/ids/{id}/versions"), None).ok();
-        let versions = answer.and_then(|answer| answer.body.as_array().cloned()).unwrap_or_default();
-        versions.iter().filter_map(|version| version["subject"].as_str()).take(100).map(str::to_owned).collect()
-    }
-
-    fn references(&mut self, schema: &Value, found: &mut Vec<String>, depth: usize) -> Result<()> {
-        for reference in schema["references"].as_array().into_iter().flatten() {
-            let (subject, version) = (reference["subject"].as_str().unwrap_or_default(), &reference["version"]);
+    fn references(&mut self, references: &[RegisteredReference], found: &mut Vec<String>, depth: usize) -> Result<()> {
+        for RegisteredReference { subject, version, .. } in references {
             if depth > MAX_REFERENCES || found.len() > REMEMBERED {
                 return Err(Error::config(format!("the schemas that subject {subject} refers to have no end")));
             }
-            let path = format!("/subjects/{}/versions/{version}", encoded(subject));
-            let answer = self.find(&path)?;
-            let answer = answer
-                .ok_or_else(|| Error::config(format!("a schema refers to subject {subject}, version {version}, and there is none")))?;
-            self.references(&answer, found, depth + 1)?;
-            let text = text_of(&answer)?;
-            if !found.contains(&text) {
-                found.push(text);
+            let path = encoded(subject);
+            let answer = self.client.ask(async |registry| get_schema_by_subject_and_version(registry, &path, Some(*version)).await)?;
+            let what = format!("subject {subject}, version {version}");
+            let schema = there_is(answer, &what)?.ok_or_else(|| Error::config(format!("a schema refers to {what}, and there is none")))?;
+            self.references(&schema.references, found, depth + 1)?;
+            if !found.contains(&schema.schema) {
+                found.push(schema.schema);
             }
         }
         Ok(())
     }
+}
 
-    /// What is at a path; `None` if the registry does not have it.
-    fn find(&mut self, path: &str) -> Result<Option<Value>> {
-        let answer = self.client.send(path, None)?;
-        match answer.status {
-            _ if answer.is_success() => Ok(Some(answer.body)),
-            404 if answer.body["error_code"].as_u64() == Some(SCHEMA_NOT_FOUND) => Ok(None),
-            _ => Err(Error::config(format!("no Schema Registry is at this address: GET {path} was answered with {}", answer.fault()))),
-        }
+/// What was found; `None` if the registry says that there is nothing.
+fn there_is<T>(answer: Result<T, Refusal>, what: &str) -> Result<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(refusal) if refusal.status == 404 && NOT_FOUND.contains(&refusal.code) => Ok(None),
+        Err(refusal) => Err(Error::config(format!("no Schema Registry is at this address: {what} was answered with {}", refusal.told()))),
     }
 }
 
-fn text_of(answer: &Value) -> Result<String> {
-    let text = answer["schema"].as_str().map(str::to_owned);
-    text.ok_or_else(|| Error::config("no Schema Registry is at this address: what should be a schema has none"))
+fn refused(subject: &str, refusal: &Refusal) -> Error {
+    Error::config(format!("the registry refuses the schema of subject {subject}: {}", refusal.told()))
 }
 
 /// The map, empty if it was full.
@@ -167,7 +179,7 @@ fn room<V>(map: &mut HashMap<u32, V>) -> &mut HashMap<u32, V> {
     map
 }
 
-/// A segment of a path.
+/// A segment of a path. The library encodes slashes only.
 fn encoded(segment: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     segment.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()

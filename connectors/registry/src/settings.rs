@@ -2,18 +2,24 @@
 
 use std::fmt;
 
-use ::http::Uri;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use lakefeed_core::ConfigError;
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
 
 /// Where the registry is, and who asks.
 #[derive(Clone)]
 pub struct RegistrySettings {
-    /// Scheme and authority, without credentials, and the path before the API's, without a slash at its end.
-    pub(crate) urls: Vec<(Uri, String)>,
-    /// What is sent as `Authorization`, if it is not in the address.
-    pub(crate) authorization: Option<String>,
+    /// The addresses, without credentials and without a slash at the end.
+    pub(crate) urls: Vec<String>,
+    pub(crate) credentials: Credentials,
+}
+
+/// Who asks.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    None,
+    Basic { user: String, password: String },
+    Token(String),
 }
 
 impl RegistrySettings {
@@ -33,14 +39,14 @@ impl RegistrySettings {
                 "is required: the address of the Schema Registry, such as http://localhost:8081",
             ));
         }
-        let basic = |info: &str| format!("Basic {}", STANDARD.encode(info));
-        let user_info = || get("basic.auth.user.info").or_else(|| get("schema.registry.basic.auth.user.info"));
         let missing = |name: &str, by: &str| ConfigError::key(key(name), format!("is required by {by}"));
-        let mut authorization = match get("basic.auth.credentials.source").unwrap_or("URL") {
-            "URL" => urls.iter().find_map(|(_, _, user)| user.as_deref()).map(|user| basic(&decoded(user))),
+        let mut credentials = match get("basic.auth.credentials.source").unwrap_or("URL") {
+            "URL" => urls.iter().map(|(_, credentials)| credentials).find(|found| **found != Credentials::None).cloned(),
             "USER_INFO" => {
-                let info = user_info().ok_or_else(|| missing("basic.auth.user.info", "basic.auth.credentials.source=USER_INFO"))?;
-                Some(basic(info))
+                let info = get("basic.auth.user.info").or_else(|| get("schema.registry.basic.auth.user.info"));
+                let info = info.ok_or_else(|| missing("basic.auth.user.info", "basic.auth.credentials.source=USER_INFO"))?;
+                let (user, password) = info.split_once(':').unwrap_or((info, ""));
+                Some(Credentials::Basic { user: user.to_owned(), password: password.to_owned() })
             }
             other => {
                 return Err(ConfigError::value(key("basic.auth.credentials.source"), other, "expected URL or USER_INFO"));
@@ -51,11 +57,11 @@ impl RegistrySettings {
             Some("STATIC_TOKEN") => {
                 let token = get("bearer.auth.token");
                 let token = token.ok_or_else(|| missing("bearer.auth.token", "bearer.auth.credentials.source=STATIC_TOKEN"))?;
-                authorization = Some(format!("Bearer {token}"));
+                credentials = Some(Credentials::Token(token.to_owned()));
             }
             Some(other) => return Err(ConfigError::value(key("bearer.auth.credentials.source"), other, "expected STATIC_TOKEN")),
         }
-        Ok(Self { urls: urls.into_iter().map(|(uri, path, _)| (uri, path)).collect(), authorization })
+        Ok(Self { urls: urls.into_iter().map(|(url, _)| url).collect(), credentials: credentials.unwrap_or(Credentials::None) })
     }
 }
 
@@ -66,33 +72,20 @@ impl fmt::Debug for RegistrySettings {
     }
 }
 
-/// An address without user and password, its path, and the two. A message never has them.
-fn parse_url(text: &str) -> Result<(Uri, String, Option<String>), String> {
+/// An address without user and password, and the two. A message never has them.
+fn parse_url(text: &str) -> Result<(String, Credentials), String> {
     let expected = || "expected addresses such as http://localhost:8081".to_owned();
-    let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
-    if !matches!(scheme, "http" | "https") {
+    let mut url = Url::parse(text).map_err(|_| expected())?;
+    if !matches!(url.scheme(), "http" | "https") {
         return Err(expected());
     }
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user.to_owned()), host));
-    let uri: Uri = format!("{scheme}://{host}/").parse().map_err(|_| expected())?;
-    if uri.host().is_none_or(str::is_empty) {
-        return Err(expected());
-    }
-    Ok((uri, path.trim_end_matches('/').to_owned(), user))
-}
-
-/// Text of an address with its percent signs taken away.
-fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        out.push(hex.unwrap_or(bytes[at]));
-        at += if hex.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let credentials = match (url.username(), url.password()) {
+        ("", None) => Credentials::None,
+        (user, password) => Credentials::Basic { user: decoded(user), password: decoded(password.unwrap_or_default()) },
+    };
+    url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| expected())?;
+    Ok((url.as_str().trim_end_matches('/').to_owned(), credentials))
 }
 
 #[cfg(test)]
@@ -104,19 +97,22 @@ mod tests {
         RegistrySettings::read("value.converter.", get).map_err(|error| error.to_string())
     }
 
+    fn basic(user: &str, password: &str) -> Credentials {
+        Credentials::Basic { user: user.into(), password: password.into() }
+    }
+
     #[test]
     fn addresses_and_credentials_are_read() {
         let settings = read(&[("schema.registry.url", "http://a:8081, https://u%3A:p@b/api/")]).expect("valid");
-        let urls: Vec<_> = settings.urls.iter().map(|(uri, path)| format!("{uri} {path}")).collect();
-        assert_eq!(urls, ["http://a:8081/ ", "https://b/ /api"]);
-        assert_eq!(settings.authorization.as_deref(), Some("Basic dTo6cA=="));
+        assert_eq!(settings.urls, ["http://a:8081", "https://b/api"]);
+        assert!(settings.credentials == basic("u:", "p"));
         let info =
-            [("schema.registry.url", "http://a"), ("basic.auth.credentials.source", "USER_INFO"), ("basic.auth.user.info", "user:secret")];
+            [("schema.registry.url", "http://a"), ("basic.auth.credentials.source", "USER_INFO"), ("basic.auth.user.info", "user:se:cret")];
         let settings = read(&info).expect("valid");
-        assert_eq!(settings.authorization.as_deref(), Some("Basic dXNlcjpzZWNyZXQ="));
-        assert!(!format!("{settings:?}").contains("c2VjcmV0"), "{settings:?}");
+        assert!(settings.credentials == basic("user", "se:cret"));
+        assert!(!format!("{settings:?}").contains("cret"), "{settings:?}");
         let token = [("schema.registry.url", "http://a"), ("bearer.auth.credentials.source", "STATIC_TOKEN"), ("bearer.auth.token", "t")];
-        assert_eq!(read(&token).expect("valid").authorization.as_deref(), Some("Bearer t"));
+        assert!(read(&token).expect("valid").credentials == Credentials::Token("t".into()));
     }
 
     #[test]

@@ -52,11 +52,15 @@ fn in_runtime<T>(work: impl FnOnce() -> T) -> T {
 #[test]
 fn a_schema_is_asked_for_once_with_its_references() {
     let server = serve(&[
-        ("/schemas/ids/7", 200, r#"{"schema":"{\"type\":\"a.B\"}","references":[{"name":"a.B","subject":"b/c","version":2}]}"#),
-        ("/subjects/b%2Fc/versions/2", 200, r#"{"schema":"B","references":[{"name":"D","subject":"d","version":1}]}"#),
-        ("/subjects/d/versions/1", 200, r#"{"schema":"D"}"#),
+        (
+            "/schemas/ids/7?deleted=true",
+            200,
+            r#"{"schema":"{\"type\":\"a.B\"}","references":[{"name":"a.B","subject":"b/c","version":2}]}"#,
+        ),
+        ("/subjects/b%2Fc/versions/2", 200, r#"{"id":2,"schema":"B","references":[{"name":"D","subject":"d","version":1}]}"#),
+        ("/subjects/d/versions/1", 200, r#"{"id":3,"schema":"D"}"#),
         ("/schemas/ids/7/versions", 200, r#"[{"subject":"other-value","version":3},{"subject":"t-value","version":1}]"#),
-        ("/schemas/ids/8", 404, r#"{"error_code":40403,"message":"Schema 8 not found"}"#),
+        ("/schemas/ids/8?deleted=true", 404, r#"{"error_code":40403,"message":"Schema 8 not found"}"#),
     ]);
     in_runtime(|| {
         let info = [("schema.registry.url", &*server.url), ("basic.auth.credentials.source", "USER_INFO"), ("basic.auth.user.info", "u:p")];
@@ -77,10 +81,14 @@ fn a_schema_is_asked_for_once_with_its_references() {
 #[test]
 fn answers_say_what_happens_next() {
     let server = serve(&[
-        ("/schemas/ids/1", 500, r#"{"error_code":50001,"message":"store"}"#),
-        ("/schemas/ids/2", 401, r#"{"error_code":40101,"message":"who?"}"#),
-        ("/schemas/ids/3", 200, "no JSON"),
-        ("/schemas/ids/4", 429, ""),
+        ("/schemas/ids/1?deleted=true", 500, r#"{"error_code":50001,"message":"store"}"#),
+        ("/schemas/ids/2?deleted=true", 401, r#"{"error_code":40101,"message":"who?"}"#),
+        ("/schemas/ids/3?deleted=true", 200, "no JSON"),
+        ("/schemas/ids/4?deleted=true", 429, ""),
+        ("/schemas/ids/6?deleted=true", 200, r#"{"id":6}"#),
+        ("/schemas/ids/7?deleted=true", 404, r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#),
+        ("/schemas/ids/8?deleted=true", 504, "<html>"),
+        ("/schemas/ids/9?deleted=true", 403, r#"{"error_code":40301,"message":"no right"}"#),
         ("/subjects/s/versions", 409, r#"{"error_code":409,"message":"not compatible"}"#),
     ]);
     in_runtime(|| {
@@ -90,7 +98,11 @@ fn answers_say_what_happens_next() {
             (2, ErrorKind::Config, "refuses the credentials, 401 (who?)"),
             (3, ErrorKind::Config, "no Schema Registry is at this address"),
             (4, ErrorKind::Retry, "answers 429"),
-            (5, ErrorKind::Config, "no Schema Registry is at this address: GET /schemas/ids/5 was answered with 404"),
+            (6, ErrorKind::Config, "no Schema Registry is at this address"),
+            (7, ErrorKind::Config, "no Schema Registry is at this address: schema id 7 was answered with 404"),
+            (8, ErrorKind::Retry, "answers 504"),
+            (9, ErrorKind::Config, "refuses the credentials, 403 (no right)"),
+            (5, ErrorKind::Config, "no Schema Registry is at this address: schema id 5 was answered with 404"),
         ] {
             let error = registry.schema(id).expect_err(text);
             assert!(error.kind() == kind && error.chain().contains(text), "{error:?}");
@@ -104,8 +116,11 @@ fn answers_say_what_happens_next() {
 
 #[test]
 fn the_next_address_is_asked_when_one_fails() {
-    let broken = serve(&[("/schemas/ids/7", 503, "")]);
-    let good = serve(&[("/schemas/ids/7", 200, r#"{"schema":"\"int\""}"#), ("/schemas/ids/9", 200, r#"{"schema":"\"long\""}"#)]);
+    let broken = serve(&[("/schemas/ids/7?deleted=true", 503, "")]);
+    let good = serve(&[
+        ("/schemas/ids/7?deleted=true", 200, r#"{"schema":"\"int\""}"#),
+        ("/schemas/ids/9?deleted=true", 200, r#"{"schema":"\"long\""}"#),
+    ]);
     in_runtime(|| {
         let mut registry = open(&[("schema.registry.url", &format!("http://127.0.0.1:1,{},{}", broken.url, good.url))]);
         assert_eq!(registry.schema(7).expect("an answer").expect("a schema").text, "\"int\"");
@@ -126,6 +141,9 @@ fn a_real_registry_registers_finds_and_does_not_know() {
         let found = client.schema(id).expect("an answer").expect("a schema");
         assert_eq!((found.subject_for("x"), found.kind.as_str()), (subject.as_str(), "AVRO"));
         assert!(found.text.contains("\"name\":\"id\""), "{found:?}");
+        let (latest, newest) = client.latest(&subject).expect("an answer").expect("a schema");
+        assert_eq!((latest, newest.subjects), (id, vec![subject.clone()]));
+        assert_eq!(client.latest(&format!("{subject}-none")).expect("an answer"), None);
         assert_eq!(client.schema(i32::MAX as u32).expect("an answer"), None);
         assert_eq!(client.lookup(&format!("{subject}-none"), &schema).expect_err("unknown").kind(), ErrorKind::Config);
     });

@@ -119,7 +119,7 @@ fn infos(plugin: &Plugin, values: &BTreeMap<String, String>, errors: &[ConfigErr
         json!({"definition": key_json(key, i), "value": value})
     });
     let mut configs: Vec<Value> = known.collect();
-    let mut named = if plugin.kind() == PluginKind::Sink { Transforms::named_keys(values) } else { Vec::new() };
+    let mut named = if plugin.kind() != PluginKind::Processor { Transforms::named_keys(values) } else { Vec::new() };
     // An alias may be there twice, which is among the errors.
     let mut seen = HashSet::new();
     named.retain(|key| seen.insert(key.name.clone()));

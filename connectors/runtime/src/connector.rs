@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, Plugin, PluginKind, Result, nearest};
-use lakefeed_formats::{Converter, DecoderOptions, SchemaConflict, Transforms, parse_declared};
+use lakefeed_formats::{Converter, DecoderOptions, Place, SchemaConflict, Transforms, parse_declared};
 use lakefeed_kafka::ClientSettings;
 
 use crate::backoff::Backoff;
@@ -95,14 +95,15 @@ const READER: &[Key] = &[
         .importance(Importance::High),
 ];
 
-/// What sinks add: values become columns.
-const DECODED: &[Key] = &[
+/// What sources and sinks have: rows are transformed.
+const TRANSFORMED: &[Key] = &[
     Key::new(
         "transforms",
         KeyKind::List,
         "The transforms, by alias, in the order in which they are done. There are Apache Kafka's InsertField, ReplaceField, MaskField, Cast, \
-         TimestampConverter, ExtractField, HoistField, Flatten and SetSchemaMetadata (each with $Value), Filter, and ExtractNewImage: rows from \
-         DynamoDB stream records.",
+         TimestampConverter, ExtractField, HoistField, Flatten, HeaderFrom and SetSchemaMetadata (each with $Key and $Value), ValueToKey, \
+         InsertHeader, DropHeaders and Filter; in sources RegexRouter and TimestampRouter; in sinks ExtractNewImage: rows from DynamoDB \
+         stream records.",
     )
     .default("")
     .importance(Importance::Low)
@@ -115,6 +116,10 @@ const DECODED: &[Key] = &[
     .default("")
     .importance(Importance::Low)
     .group("Predicates"),
+];
+
+/// What sinks add: values become columns.
+const DECODED: &[Key] = &[
     Key::new(
         "schema.conflict",
         KeyKind::String,
@@ -172,9 +177,9 @@ fn declared(value: &str) -> Result<(), String> {
 pub fn definition(plugin: &Plugin) -> ConfigDef {
     let common = ConfigDef::new().keys(COMMON).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
     let common = match plugin.kind() {
-        PluginKind::Source => common,
+        PluginKind::Source => common.keys(TRANSFORMED),
         PluginKind::Processor => common.keys(READER).keys(PROCESSOR),
-        PluginKind::Sink => common.keys(READER).keys(DECODED),
+        PluginKind::Sink => common.keys(READER).keys(TRANSFORMED).keys(DECODED),
     };
     let common = PREFIXES.iter().chain(converters::PREFIXES).fold(common, |def, (prefix, doc)| def.prefix(prefix, doc));
     (plugin.def)().merge(common)
@@ -259,7 +264,11 @@ pub fn check(file: &ConnectorFile, plugins: &[Plugin]) -> Result<Connector, Vec<
     };
     let config = definition(plugin).parse(&file.values)?;
     let mut errors = common_errors(plugin, &config);
-    let transforms = if plugin.kind() == PluginKind::Sink { Transforms::read(&config) } else { Ok(Transforms::default()) };
+    let transforms = match plugin.kind() {
+        PluginKind::Processor => Ok(Transforms::default()),
+        PluginKind::Source => Transforms::read(&config, Place::Source),
+        PluginKind::Sink => Transforms::read(&config, Place::Sink),
+    };
     let transforms = transforms.unwrap_or_else(|found| {
         errors.extend(found);
         Transforms::default()

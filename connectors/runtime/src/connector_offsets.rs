@@ -170,3 +170,42 @@ fn not_now(name: &str) -> impl Fn(lakefeed_core::Error) -> Refusal {
         _ => Refusal::Failed(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<(TopicPartition, Option<i64>), String> {
+        let value: Value = serde_json::from_str(text).expect("JSON");
+        let offset = value.get("offset").filter(|o| !o.is_null()).cloned();
+        let change = ConnectorOffset { partition: value.get("partition").cloned().unwrap_or_default(), offset };
+        of_group(&change).map_err(|refusal| match refusal {
+            Refusal::Wrong(text) => text,
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn numbers_come_as_numbers_or_as_texts() {
+        let partition = TopicPartition::new("t", 3);
+        let text = r#"{"partition":{"kafka_topic":"t","kafka_partition":3},"offset":{"kafka_offset":"17"}}"#;
+        assert_eq!(parsed(text), Ok((partition.clone(), Some(17))));
+        assert_eq!(parsed(r#"{"partition":{"kafka_topic":"t","kafka_partition":"3"},"offset":null}"#), Ok((partition, None)));
+    }
+
+    #[test]
+    fn what_is_no_offset_is_refused_in_the_words_of_kafka_connect() {
+        for (text, said) in [
+            ("{}", "cannot be null or missing"),
+            (r#"{"partition":{}}"#, "must contain the keys 'kafka_topic' and 'kafka_partition'"),
+            (r#"{"partition":{"kafka_topic":null,"kafka_partition":1}}"#, "topic names must be valid strings"),
+            (r#"{"partition":{"kafka_topic":"t","kafka_partition":"x"}}"#, "partitions must be valid numbers"),
+            (r#"{"partition":{"kafka_topic":"t","kafka_partition":-1}}"#, "partitions must be valid numbers"),
+            (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{}}"#, "contain the key 'kafka_offset'"),
+            (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{"kafka_offset":-5}}"#, "offsets must be valid numbers"),
+        ] {
+            let error = parsed(text).expect_err("refused");
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+}

@@ -14,15 +14,15 @@ macro_rules! converter_keys {
             key(concat!($prefix, "decimal.format"), KeyKind::String, "Accepted as in Kafka Connect; decimals are read in both forms.").importance(Importance::Low),
             key(concat!($prefix, "replace.null.with.default"), KeyKind::Boolean, "Accepted as in Kafka Connect; a null stays a null.").importance(Importance::Low),
             key(concat!($prefix, "converter.encoding"), KeyKind::String, "StringConverter: only UTF-8.").importance(Importance::Low),
-            key(concat!($prefix, "schema.registry.url"), KeyKind::List, "AvroConverter: the addresses of the Schema Registry, with commas; they are tried in turn."),
+            key(concat!($prefix, "schema.registry.url"), KeyKind::List, "AvroConverter, JsonSchemaConverter: the addresses of the Schema Registry, with commas; they are tried in turn."),
             key(concat!($prefix, "basic.auth.credentials.source"), KeyKind::String, "AvroConverter: URL (user and password stand in the address) or USER_INFO.").values(&["URL", "USER_INFO"]),
             key(concat!($prefix, "basic.auth.user.info"), KeyKind::Password, "AvroConverter: USER:PASSWORD, with USER_INFO."),
             key(concat!($prefix, "schema.registry.basic.auth.user.info"), KeyKind::Password, "The same as basic.auth.user.info.").importance(Importance::Low),
             key(concat!($prefix, "bearer.auth.credentials.source"), KeyKind::String, "AvroConverter: STATIC_TOKEN sends bearer.auth.token.").values(&["STATIC_TOKEN"]).importance(Importance::Low),
             key(concat!($prefix, "bearer.auth.token"), KeyKind::Password, "AvroConverter: the token, with STATIC_TOKEN.").importance(Importance::Low),
-            key(concat!($prefix, "auto.register.schemas"), KeyKind::Boolean, "Accepted as in Kafka Connect; sinks register nothing.").importance(Importance::Low),
-            key(concat!($prefix, "use.latest.version"), KeyKind::Boolean, "Accepted as in Kafka Connect; records are read with the schema that they were written with.").importance(Importance::Low),
-            key(concat!($prefix, $strategy), KeyKind::Class, "Accepted as in Kafka Connect; sinks find schemas by their ids.").importance(Importance::Low),
+            key(concat!($prefix, "auto.register.schemas"), KeyKind::Boolean, "AvroConverter in a source: whether a schema that the registry does not have is registered; a sink registers nothing.").default("true"),
+            key(concat!($prefix, "use.latest.version"), KeyKind::Boolean, "AvroConverter in a source, with auto.register.schemas=false: rows are written with the newest schema of the subject. Otherwise the rows' own schema has to be there.").default("false"),
+            key(concat!($prefix, $strategy), KeyKind::Class, "AvroConverter in a source: TopicNameStrategy (the default), RecordNameStrategy or TopicRecordNameStrategy; a sink finds schemas by their ids.").importance(Importance::Low),
         ]
     };
 }
@@ -33,13 +33,13 @@ const fn key(name: &'static str, kind: KeyKind, doc: &'static str) -> Key {
 
 /// The converters.
 pub(crate) const CLASSES: &[Key] = &[
-    Key::new("key.converter", KeyKind::Class, "Accepted as in Kafka Connect; keys are kept as the bytes that they are.")
+    Key::new("key.converter", KeyKind::Class, "How keys are read by transforms of keys and, where it is named here and makes something of them, for _key in metadata.columns; how sources write them. Without it: text.")
         .importance(Importance::Low)
         .group("Connector"),
     Key::new(
         "value.converter",
         KeyKind::Class,
-        "How values are read: JsonConverter, AvroConverter, StringConverter, ByteArrayConverter, IntegerConverter, LongConverter, ShortConverter, \
+        "How values are read: JsonConverter, AvroConverter, JsonSchemaConverter, StringConverter, ByteArrayConverter, IntegerConverter, LongConverter, ShortConverter, \
          DoubleConverter, FloatConverter or BooleanConverter. Without it here and in the worker's file: plain JSON.",
     )
     .importance(Importance::Low)
@@ -65,9 +65,10 @@ pub(crate) const PREFIXES: &[(&str, &str)] = &[
 const VALUE: &str = "value.converter";
 
 /// The classes of converters, by the names that users of Kafka Connect write.
-pub const CONVERTERS: [&str; 10] = [
+pub const CONVERTERS: [&str; 11] = [
     "org.apache.kafka.connect.json.JsonConverter",
     "io.confluent.connect.avro.AvroConverter",
+    "io.confluent.connect.json.JsonSchemaConverter",
     "org.apache.kafka.connect.storage.StringConverter",
     "org.apache.kafka.connect.converters.ByteArrayConverter",
     "org.apache.kafka.connect.converters.IntegerConverter",
@@ -96,36 +97,32 @@ fn simple(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or_default()
 }
 
-/// How the values of a connector are read.
+/// How the keys or values of a connector are read.
 #[derive(Debug, Clone)]
-pub(crate) struct ValueConverter {
+pub(crate) struct Reading {
     pub(crate) converter: Converter,
     /// Where its schemas are.
     pub(crate) registry: Option<RegistrySettings>,
 }
 
-/// What a file says of the value converter; `None`: nothing.
-pub(crate) fn value_converter(config: &Config) -> Result<Option<ValueConverter>, ConfigError> {
-    let Some(class) = config.get(VALUE) else { return Ok(None) };
+/// What a file says of the converter of keys (`side` is `key`) or values (`value`); `None`: nothing.
+pub(crate) fn reading(side: &str, config: &Config) -> Result<Option<Reading>, ConfigError> {
+    let key = format!("{side}.converter");
+    let Some(class) = config.get(&key) else { return Ok(None) };
+    let prefix = format!("{key}.");
+    let get = |name: &str| config.get(&format!("{prefix}{name}"));
     let single = |single| Ok((Converter::Single(single), None));
     let found: Result<_, ConfigError> = match simple(class) {
-        "JsonConverter" => Ok((json(config), None)),
-        "AvroConverter" => {
-            let prefix = "value.converter.";
-            if let Some((key, _)) = config.with_prefix("value.converter.schema.registry.ssl.").next() {
-                let key = format!("value.converter.schema.registry.ssl.{key}");
-                return Err(ConfigError::key(
-                    key,
-                    "not supported: the registry's certificate is checked with those that the system trusts; add it there",
-                ));
-            }
-            let registry = RegistrySettings::read(prefix, |name| config.get(&format!("{prefix}{name}")));
-            registry.map(|registry| (Converter::Avro, Some(registry)))
+        "JsonConverter" => Ok((json(get), None)),
+        "AvroConverter" | "JsonSchemaConverter" => {
+            no_own_certificates(&prefix, config)?;
+            let converter = if simple(class) == "AvroConverter" { Converter::Avro } else { Converter::JsonRegistered };
+            RegistrySettings::read(&prefix, get).map(|registry| (converter, Some(registry)))
         }
         "StringConverter" => {
-            let encoding = config.get("value.converter.converter.encoding").unwrap_or("UTF-8");
+            let encoding = get("converter.encoding").unwrap_or("UTF-8");
             if !matches!(encoding.to_ascii_uppercase().as_str(), "UTF-8" | "UTF8" | "US-ASCII") {
-                return Err(ConfigError::value("value.converter.converter.encoding", encoding, "expected UTF-8"));
+                return Err(ConfigError::value(format!("{prefix}converter.encoding"), encoding, "expected UTF-8"));
             }
             single(Single::Text)
         }
@@ -139,16 +136,16 @@ pub(crate) fn value_converter(config: &Config) -> Result<Option<ValueConverter>,
         other => {
             let names = || CONVERTERS.iter().map(|class| simple(class));
             let hint = nearest(other, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            Err(ConfigError::value(VALUE, class, format!("no such converter; there are {}{hint}", names().collect::<Vec<_>>().join(", "))))
+            Err(ConfigError::value(key, class, format!("no such converter; there are {}{hint}", names().collect::<Vec<_>>().join(", "))))
         }
     };
-    found.map(|(converter, registry)| Some(ValueConverter { converter, registry }))
+    found.map(|(converter, registry)| Some(Reading { converter, registry }))
 }
 
-fn json(config: &Config) -> Converter {
+fn json<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Converter {
     // Kafka Connect's default.
-    let with_schema = config.get("value.converter.schemas.enable").is_none_or(|text| text.eq_ignore_ascii_case("true"));
-    match config.get("value.converter.schema.content") {
+    let with_schema = get("schemas.enable").is_none_or(|text| text.eq_ignore_ascii_case("true"));
+    match get("schema.content") {
         _ if !with_schema => Converter::Json,
         Some(schema) => Converter::JsonOfSchema(schema.to_owned()),
         None => Converter::JsonWithSchema,
@@ -156,71 +153,183 @@ fn json(config: &Config) -> Converter {
 }
 
 /// The value converter of a connector: its own, with its own keys alone, or else the worker's, as Kafka Connect has it.
-pub(crate) fn resolve(connector: &Config, worker: &Config) -> Result<ValueConverter, ConfigError> {
-    let found = match value_converter(connector)? {
+pub(crate) fn resolve(connector: &Config, worker: &Config) -> Result<Reading, ConfigError> {
+    let found = match reading("value", connector)? {
         Some(own) => Some(own),
-        None => value_converter(worker)?,
+        None => reading("value", worker)?,
     };
-    Ok(found.unwrap_or(ValueConverter { converter: Converter::Json, registry: None }))
+    Ok(found.unwrap_or(Reading { converter: Converter::Json, registry: None }))
 }
 
-/// Sources and processors write and read plain JSON: what the worker's file says for all connectors may not fit. An envelope that is asked
-/// for is left out with a warning, because the worker files that come with Kafka Connect ask for one.
+/// How a sink reads keys; `None`: not at all, they are kept as the bytes that they are. That is so unless the connector's own file names a
+/// converter that makes something of them, or they are transformed: what the worker's file says counts then too.
+pub(crate) fn key_reading(connector: &Config, worker: &Config, transformed: bool) -> Result<Option<Reading>, ConfigError> {
+    let own = reading("key", connector)?;
+    if !transformed {
+        return Ok(own.filter(|own| !matches!(own.converter, Converter::Single(Single::Text | Single::Bytes))));
+    }
+    let found = match own {
+        Some(own) => Some(own),
+        None => reading("key", worker)?,
+    };
+    Ok(Some(found.unwrap_or(Reading { converter: Converter::Single(Single::Text), registry: None })))
+}
+
+/// How the keys and values of a source are written.
+#[derive(Debug, Clone)]
+pub(crate) struct Forms {
+    pub(crate) key: Form,
+    pub(crate) value: Form,
+}
+
+/// How a converter writes.
+#[derive(Debug, Clone)]
+pub(crate) enum Form {
+    /// As the source writes: values as JSON, keys as text, or as JSON if they have several columns.
+    AsItIs,
+    /// As text.
+    Text,
+    /// As JSON.
+    Json,
+    /// As JSON with its schema.
+    JsonWithSchema,
+    Avro(Box<AvroOutput>),
+}
+
+impl Form {
+    pub(crate) fn is_as_it_is(&self) -> bool {
+        matches!(self, Self::AsItIs | Self::Text)
+    }
+}
+
+/// What AvroConverter is told for writing.
+#[derive(Debug, Clone)]
+pub(crate) struct AvroOutput {
+    pub(crate) registry: RegistrySettings,
+    pub(crate) register: bool,
+    pub(crate) latest: bool,
+    pub(crate) strategy: Strategy,
+}
+
+/// What the subject of a schema is called (Confluent's `SubjectNameStrategy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    Topic,
+    Record,
+    TopicRecord,
+}
+
+impl Strategy {
+    fn named(class: &str) -> Option<Self> {
+        match simple(class) {
+            "TopicNameStrategy" => Some(Self::Topic),
+            "RecordNameStrategy" => Some(Self::Record),
+            "TopicRecordNameStrategy" => Some(Self::TopicRecord),
+            _ => None,
+        }
+    }
+
+    /// The subject of a schema; `record` is the full name of its record.
+    pub(crate) fn subject(self, topic: &str, is_key: bool, record: Option<&str>) -> Result<String, String> {
+        let record = || record.ok_or("only a record has the name that the subject strategy needs: use TopicNameStrategy");
+        Ok(match self {
+            Self::Topic => format!("{topic}-{}", if is_key { "key" } else { "value" }),
+            Self::Record => record()?.to_owned(),
+            Self::TopicRecord => format!("{topic}-{}", record()?),
+        })
+    }
+}
+
+/// How a source writes its keys (`side` is `key`) or values (`value`): its own converter, or else the worker's.
+///
+/// JsonConverter of the worker's file means what the source writes by itself: the worker files that come with Kafka Connect name one that has
+/// schemas, and processors read plain JSON.
 ///
 /// # Errors
 /// What to set.
-pub(crate) fn plain_json(connector: &Config, worker: &Config, name: &str) -> Result<(), ConfigError> {
-    if connector.get(VALUE).is_some() {
-        return Ok(());
-    }
-    match resolve(connector, worker)?.converter {
-        Converter::Json | Converter::Single(Single::Text | Single::Bytes) => Ok(()),
-        Converter::JsonWithSchema | Converter::JsonOfSchema(_) => {
-            tracing::warn!(
-                target: "lakefeed", connector = name,
-                "The worker's value.converter has schemas; this connector writes and reads plain JSON. Set value.converter and \
-                 value.converter.schemas.enable=false in its file to say so"
-            );
-            Ok(())
+pub(crate) fn form(side: &str, connector: &Config, worker: &Config) -> Result<Form, ConfigError> {
+    let key = format!("{side}.converter");
+    let (config, own) = match connector.get(&key) {
+        Some(_) => (connector, true),
+        None => (worker, false),
+    };
+    let Some(class) = config.get(&key) else { return Ok(Form::AsItIs) };
+    let prefix = format!("{key}.");
+    let get = |name: &str| config.get(&format!("{prefix}{name}"));
+    let enabled = |name: &str| get(name).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    match simple(class) {
+        "JsonConverter" if own && enabled("schemas.enable") => Ok(Form::JsonWithSchema),
+        // A key of one column is text without quotes unless the connector asks for JSON.
+        "JsonConverter" if own && side == "key" => Ok(Form::Json),
+        "JsonConverter" | "ByteArrayConverter" => Ok(Form::AsItIs),
+        "StringConverter" => Ok(Form::Text),
+        "AvroConverter" => {
+            no_own_certificates(&prefix, config)?;
+            let registry = RegistrySettings::read(&prefix, get)?;
+            let name = format!("{side}.subject.name.strategy");
+            let strategy = get(&name).map_or(Some(Strategy::Topic), Strategy::named).ok_or_else(|| {
+                let expected = "expected TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy";
+                ConfigError::value(format!("{prefix}{name}"), get(&name).unwrap_or_default(), expected)
+            })?;
+            let (register, latest) =
+                (get("auto.register.schemas").is_none_or(|_| enabled("auto.register.schemas")), enabled("use.latest.version"));
+            Ok(Form::Avro(Box::new(AvroOutput { registry, register, latest, strategy })))
         }
-        Converter::Avro | Converter::Single(_) => Err(ConfigError::value(
-            VALUE,
-            worker.text(VALUE),
-            "sources and processors write and read plain JSON; set value.converter=org.apache.kafka.connect.json.JsonConverter and \
-             value.converter.schemas.enable=false in the connector's file",
+        _ => {
+            let expected = "a source writes JSON, text or Avro: use JsonConverter, StringConverter or AvroConverter";
+            Err(ConfigError::value(key, class, expected))
+        }
+    }
+}
+
+fn no_own_certificates(prefix: &str, config: &Config) -> Result<(), ConfigError> {
+    let ssl = format!("{prefix}schema.registry.ssl.");
+    match config.with_prefix(&ssl).next() {
+        Some((key, _)) => Err(ConfigError::key(
+            format!("{ssl}{key}"),
+            "not supported: the registry's certificate is checked with those that the system trusts; add it there",
         )),
+        None => Ok(()),
+    }
+}
+
+/// How a processor reads values; `None`: as the plain JSON that they are, which is what it writes too.
+///
+/// JsonConverter with schemas has to be asked for in the connector's file: the worker files that come with Kafka Connect ask for one, and sources
+/// write plain JSON then.
+///
+/// # Errors
+/// What to set.
+pub(crate) fn processor_reading(connector: &Config, worker: &Config) -> Result<Option<Reading>, ConfigError> {
+    let own = reading("value", connector)?;
+    let asked = connector.get("value.converter.schemas.enable").is_some();
+    let (found, asked) = match own {
+        Some(own) => (Some(own), asked),
+        None => (reading("value", worker)?, false),
+    };
+    match found {
+        None => Ok(None),
+        Some(Reading { converter: Converter::Json | Converter::Single(Single::Text | Single::Bytes), .. }) => Ok(None),
+        Some(Reading { converter: Converter::JsonWithSchema | Converter::JsonOfSchema(_), .. }) if !asked => Ok(None),
+        Some(Reading { converter: Converter::Single(_), .. }) => {
+            let class = connector.get(VALUE).or_else(|| worker.get(VALUE)).unwrap_or_default();
+            Err(ConfigError::value(VALUE, class, "a processor reads objects: use JsonConverter or AvroConverter"))
+        }
+        found => Ok(found),
     }
 }
 
 /// What is wrong with the converters of a connector's file.
 pub(crate) fn errors(kind: PluginKind, config: &Config) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
-    match value_converter(config) {
-        Err(error) => errors.push(error),
-        Ok(Some(found)) => errors.extend(unfit(kind, &found.converter, config)),
-        Ok(None) => {}
+    if kind == PluginKind::Source {
+        return ["key", "value"].into_iter().filter_map(|side| form(side, config, config).err()).collect();
     }
+    if kind == PluginKind::Processor {
+        return processor_reading(config, config).err().into_iter().collect();
+    }
+    let mut errors: Vec<_> = reading("value", config).err().into_iter().collect();
+    errors.extend(reading("key", config).err());
     errors
-}
-
-/// Sources and processors write and read plain JSON.
-fn unfit(kind: PluginKind, converter: &Converter, config: &Config) -> Option<ConfigError> {
-    let plain = match converter {
-        Converter::Json | Converter::Single(Single::Text | Single::Bytes) => true,
-        // Not said, so it is taken for plain.
-        Converter::JsonWithSchema => config.get("value.converter.schemas.enable").is_none(),
-        _ => false,
-    };
-    if kind == PluginKind::Sink || plain {
-        return None;
-    }
-    let class = config.text(VALUE);
-    let what = if kind == PluginKind::Source { "a source writes" } else { "a processor reads" };
-    Some(ConfigError::value(
-        VALUE,
-        class,
-        format!("{what} plain JSON: use org.apache.kafka.connect.json.JsonConverter with schemas.enable=false"),
-    ))
 }
 
 #[cfg(test)]
@@ -271,8 +380,14 @@ mod tests {
                 "value.converter.schema.registry.ssl.truststore.location: not supported",
             ),
             (PluginKind::Sink, "value.converter=StringConverter value.converter.converter.encoding=UTF-16", "expected UTF-8"),
-            (PluginKind::Source, "value.converter=LongConverter", "a source writes plain JSON"),
-            (PluginKind::Processor, "value.converter=JsonConverter value.converter.schemas.enable=true", "a processor reads plain JSON"),
+            (PluginKind::Source, "value.converter=LongConverter", "a source writes JSON, text or Avro"),
+            (PluginKind::Source, "value.converter=AvroConverter", "value.converter.schema.registry.url: is required"),
+            (
+                PluginKind::Source,
+                "value.converter=AvroConverter value.converter.schema.registry.url=http://a value.converter.value.subject.name.strategy=a.B",
+                "expected TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy",
+            ),
+            (PluginKind::Processor, "value.converter=LongConverter", "a processor reads objects"),
         ] {
             let errors = errors(kind, &config(keys));
             assert!(errors.len() == 1 && errors[0].to_string().contains(expected), "{keys}: {errors:?}");
@@ -281,13 +396,51 @@ mod tests {
     }
 
     #[test]
-    fn what_the_worker_says_for_all_fits_a_source_or_is_named() {
-        let says = |connector: &str, worker: &str| plain_json(&config(connector), &config(worker), "c").map_err(|error| error.to_string());
-        assert_eq!(says("", ""), Ok(()));
-        assert_eq!(says("", "value.converter=JsonConverter"), Ok(()));
+    fn a_processor_reads_plain_json_unless_it_is_told_otherwise() {
+        let says = |connector: &str, worker: &str| {
+            let found = processor_reading(&config(connector), &config(worker)).map_err(|error| error.to_string())?;
+            Ok::<_, String>(found.map(|found| found.converter))
+        };
+        let json = "value.converter=JsonConverter";
+        assert_eq!(says("", ""), Ok(None));
+        assert_eq!(says("", json), Ok(None));
+        assert_eq!(says("", &format!("{json} value.converter.schemas.enable=true")), Ok(None));
+        assert_eq!(says(&format!("{json} value.converter.schemas.enable=true"), ""), Ok(Some(Converter::JsonWithSchema)));
         let avro = "value.converter=AvroConverter value.converter.schema.registry.url=http://r";
-        assert_eq!(says("value.converter=JsonConverter value.converter.schemas.enable=false", avro), Ok(()));
-        let error = says("", avro).expect_err("no Avro");
-        assert!(error.contains("AvroConverter") && error.contains("schemas.enable=false in the connector's file"), "{error}");
+        assert_eq!(says("", avro), Ok(Some(Converter::Avro)));
+        assert_eq!(says(&format!("{json} value.converter.schemas.enable=false"), avro), Ok(None));
+    }
+
+    #[test]
+    fn a_source_writes_what_its_converter_says() {
+        let said = |connector: &str, worker: &str| match form("value", &config(connector), &config(worker)).expect("valid") {
+            Form::Avro(avro) => format!("Avro {} {} {:?}", avro.register, avro.latest, avro.strategy),
+            other => format!("{other:?}"),
+        };
+        let avro = "value.converter=AvroConverter value.converter.schema.registry.url=http://a";
+        let more = "value.converter.auto.register.schemas=false value.converter.use.latest.version=true \
+                    value.converter.value.subject.name.strategy=io.confluent.kafka.serializers.subject.RecordNameStrategy";
+        let enveloped = "value.converter=JsonConverter value.converter.schemas.enable=true";
+        for (connector, worker, expected) in [
+            ("", "", "AsItIs"),
+            ("", avro, "Avro true false Topic"),
+            (&format!("{avro} {more}")[..], "", "Avro false true Record"),
+            ("value.converter=JsonConverter", avro, "AsItIs"),
+            (enveloped, "", "JsonWithSchema"),
+            ("", enveloped, "AsItIs"),
+            ("value.converter=org.apache.kafka.connect.storage.StringConverter", "", "Text"),
+        ] {
+            assert_eq!(said(connector, worker), expected, "{connector} / {worker}");
+        }
+    }
+
+    #[test]
+    fn subjects_are_named_as_the_strategy_says() {
+        let subject = |strategy: Strategy, is_key, record| strategy.subject("t", is_key, record);
+        assert_eq!(subject(Strategy::Topic, true, None).as_deref(), Ok("t-key"));
+        assert_eq!(subject(Strategy::Topic, false, Some("a.B")).as_deref(), Ok("t-value"));
+        assert_eq!(subject(Strategy::Record, false, Some("a.B")).as_deref(), Ok("a.B"));
+        assert_eq!(subject(Strategy::TopicRecord, false, Some("a.B")).as_deref(), Ok("t-a.B"));
+        assert!(subject(Strategy::Record, true, None).is_err());
     }
 }

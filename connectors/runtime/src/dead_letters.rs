@@ -6,6 +6,7 @@ use std::time::Duration;
 use lakefeed_core::{DeadLetter, Error, Records, RejectStore, Rejected, Result, SourceReject, Stage, TopicPartition};
 use lakefeed_kafka::{Message, Producer, ensure_topic};
 
+use crate::outgoing::Refused;
 use crate::task::TaskEnv;
 
 const TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
@@ -103,15 +104,28 @@ impl DeadLetters {
     /// `Fatal` with `errors.tolerance=none`; the message says which row and why.
     pub(crate) fn source_row(&mut self, env: &TaskEnv, reject: &SourceReject) -> Result<()> {
         let column = reject.column.as_ref().map(|c| format!(", column {c}")).unwrap_or_default();
-        let what = format!("{}, line {}{column}: {}", reject.origin, reject.line, reject.message);
-        self.note(env, &what, None)?;
+        self.row(env, &format!("{}, line {}{column}: {}", reject.origin, reject.line, reject.message), Stage::TaskPoll, &reject.raw)
+    }
+
+    /// A row of a source that can't be transformed or converted. Where in the input it stood is not known any more.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::source_row`].
+    pub(crate) fn outgoing_row(&mut self, env: &TaskEnv, refused: &Refused) -> Result<()> {
+        let Refused { topic, rejected, raw } = refused;
+        let field = rejected.field.as_ref().map(|f| format!(", field {f}")).unwrap_or_default();
+        self.row(env, &format!("a row for topic {topic}{field}: {}", rejected.message), rejected.stage, raw)
+    }
+
+    fn row(&mut self, env: &TaskEnv, what: &str, stage: Stage, raw: &[u8]) -> Result<()> {
+        self.note(env, what, None)?;
         let Some(producer) = &self.producer else { return Ok(()) };
         let task = env.context.task.to_string();
         let mut headers: Vec<(&str, Option<&[u8]>)> = Vec::new();
         if self.headers {
-            headers.extend(context(env, Stage::TaskPoll, &task, &what).map(|(name, text)| (name, Some(text.as_bytes()))));
+            headers.extend(context(env, stage, &task, what).map(|(name, text)| (name, Some(text.as_bytes()))));
         }
-        producer.send_message(&Message { topic: &self.topic, key: None, value: Some(&reject.raw), timestamp_ms: None, headers: &headers })
+        producer.send_message(&Message { topic: &self.topic, key: None, value: Some(raw), timestamp_ms: None, headers: &headers })
     }
 
     fn note(&mut self, env: &TaskEnv, what: &str, timestamp_ms: Option<i64>) -> Result<()> {

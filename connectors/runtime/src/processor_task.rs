@@ -7,12 +7,14 @@
 //! Without transactions: output, acknowledged; state, saved; offsets, committed. After a crash rows may come twice, with the same eventID.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Assignment, Error, Make, Output, Processor, Records, Result, Share, TopicPartition};
 use lakefeed_kafka::{Consumer, Event, Producer, RangeReader, ensure_topic, log_ends};
 
 use crate::dead_letters::DeadLetters;
+use crate::incoming::{Incoming, Plain};
 use crate::sink_task::report_lost;
 use crate::state::{PartitionState, StateStore};
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
@@ -36,6 +38,10 @@ struct ProcessorTask<'a> {
     env: &'a TaskEnv,
     store: &'a StateStore,
     processor: Box<dyn Processor>,
+    /// What makes JSON of values, if they are something else.
+    incoming: Option<Incoming>,
+    /// Records that wait for the registry to answer.
+    waiting: Option<Records>,
     consumer: Consumer,
     producer: Producer,
     transactional: bool,
@@ -73,6 +79,8 @@ impl<'a> ProcessorTask<'a> {
             env,
             store,
             processor,
+            incoming: Incoming::open(env)?,
+            waiting: None,
             consumer,
             producer,
             transactional,
@@ -114,6 +122,7 @@ impl<'a> ProcessorTask<'a> {
                         return Err(Error::retry("the partitions were taken away in the middle of a batch"));
                     }
                     self.commit()?;
+                    self.waiting.take_if(|records| partitions.contains(&partition_of(records)));
                     self.states.retain(|p, _| !partitions.contains(p));
                     self.consumer.release(&partitions)?;
                 }
@@ -163,7 +172,16 @@ impl<'a> ProcessorTask<'a> {
         let mut reader = RangeReader::new(&settings, partition, start, position)?;
         while let Some(records) = reader.read()? {
             self.out.clear();
-            self.processor.process(&records, state, &mut self.out)?;
+            let plain = match &mut self.incoming {
+                Some(incoming) => {
+                    let plain = incoming.plain(&records)?;
+                    plain
+                        .ok_or_else(|| Error::retry(format!("{partition}: the state can't be restored without a Schema Registry")))?
+                        .records
+                }
+                None => records.clone(),
+            };
+            self.processor.process(&plain, state, &mut self.out)?;
             state.save(records.next_offset().unwrap_or(start))?;
         }
         self.out.clear();
@@ -172,18 +190,36 @@ impl<'a> ProcessorTask<'a> {
 
     /// Processes what is there of one partition; false when nothing was.
     fn read(&mut self) -> Result<bool> {
-        let (records, event) = self.consumer.read(READ_BYTES)?;
-        if let Some(Event::RecordsLost { partition, from, to }) = event {
-            report_lost(self.env, &partition, from, to);
-        }
-        let Some(mut records) = records else { return Ok(false) };
-        let partition = TopicPartition::new(records.topic.clone(), records.partition);
+        let due = self.incoming.as_ref().is_none_or(Incoming::is_due);
+        let mut records = match self.waiting.take_if(|_| due) {
+            Some(records) => records,
+            None if self.waiting.is_some() => return Ok(false),
+            None => {
+                let (records, event) = self.consumer.read(READ_BYTES)?;
+                if let Some(Event::RecordsLost { partition, from, to }) = event {
+                    report_lost(self.env, &partition, from, to);
+                }
+                let Some(records) = records else { return Ok(false) };
+                records
+            }
+        };
+        let partition = partition_of(&records);
         if let Some(known) = self.known_below.get(&partition) {
             records = records.from_offset(*known);
         }
         let Some(next) = records.next_offset() else { return Ok(true) };
+        let plain = match &mut self.incoming {
+            None => None,
+            Some(incoming) => match incoming.plain(&records)? {
+                None => {
+                    self.waiting = Some(records);
+                    return Ok(false);
+                }
+                plain => plain,
+            },
+        };
         self.busy.mark(&self.env.stats);
-        self.process(&records, &partition)?;
+        self.process(&records, plain, &partition)?;
         self.send()?;
         // After the rows that they made: who has seen the records counted has seen their rows counted.
         self.env.stats.bytes_in.add(records.payload_bytes() as u64);
@@ -194,14 +230,21 @@ impl<'a> ProcessorTask<'a> {
         Ok(true)
     }
 
-    fn process(&mut self, records: &Records, partition: &TopicPartition) -> Result<()> {
+    /// `plain`: the records as the processor reads them, if they came as something else.
+    fn process(&mut self, records: &Records, plain: Option<Plain>, partition: &TopicPartition) -> Result<()> {
         self.create_topics(&records.topic)?;
         self.env.topics.used(&records.topic);
         let state =
             self.states.get_mut(partition).ok_or_else(|| Error::fatal(format!("{partition}: records came before the assignment")))?;
         self.out.clear();
-        self.processor.process(records, state, &mut self.out)?;
-        for rejected in &self.out.rejected {
+        let read = plain.as_ref().map_or(records, |plain| &plain.records);
+        self.processor.process(read, state, &mut self.out)?;
+        for rejected in plain.iter().flat_map(|plain| &plain.rejected) {
+            self.dead_letters.record(self.env, records, rejected, None)?;
+        }
+        for rejected in &mut self.out.rejected {
+            // Dead letters are the records as they came.
+            rejected.row = records.row_of(read.offsets[rejected.row]).unwrap_or(rejected.row);
             self.dead_letters.record(self.env, records, rejected, None)?;
         }
         Ok(())
@@ -271,4 +314,8 @@ fn transactional(env: &TaskEnv) -> Result<bool> {
         tracing::info!(target: "lakefeed", connector = %env.connector.name, "Without transactions: at-least-once, duplicates have the same eventID");
     }
     Ok(on)
+}
+
+fn partition_of(records: &Records) -> TopicPartition {
+    TopicPartition::new(Arc::clone(&records.topic), records.partition)
 }

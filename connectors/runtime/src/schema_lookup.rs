@@ -39,17 +39,17 @@ impl SchemaLookup {
 
     /// Gives the decoder the schemas that `records` name; false if the registry does not answer now.
     pub(crate) fn teach(&mut self, decoder: &mut Decoder, records: &Records) -> Result<bool> {
-        let Some(registry) = &mut self.registry else { return Ok(true) };
+        let (Some(registry), Some(wanted)) = (&mut self.registry, decoder.registered()) else { return Ok(true) };
         let mut gave_up = false;
         for id in decoder.unknown_schemas(records) {
             let schema = match registry.schema(id) {
-                Ok(Some(schema)) if schema.kind == "AVRO" => {
+                Ok(Some(schema)) if schema.kind == wanted => {
                     let subject = schema.subject_for(&records.topic).to_owned();
                     Ok(WriterSchema { subject, text: schema.text, references: schema.references })
                 }
                 Ok(Some(schema)) => {
                     let subject = schema.subject_for(&records.topic);
-                    Err(format!("schema id {id} of subject {subject} is of the type {}, and AvroConverter reads AVRO", schema.kind))
+                    Err(format!("schema id {id} of subject {subject} is of the type {}, and the converter reads {wanted}", schema.kind))
                 }
                 Ok(None) => Err(format!(
                     "the registry has no schema with id {id} (subject unknown): point schema.registry.url to the registry that the producer used"

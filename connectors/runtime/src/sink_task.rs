@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, UInt32Array};
+use arrow_array::{Array, BinaryArray, UInt32Array};
 use arrow_select::take::take;
 use lakefeed_core::{Batch, Error, ErrorKind, Headers, Make, Records, Result, Share, Sink, SinkContext, TopicPartition};
-use lakefeed_formats::{Chain, Converter, Decoded, Decoder};
+use lakefeed_formats::{Chain, Converter, Decoded, Decoder, DecoderOptions, key_texts};
 use lakefeed_kafka::{Consumer, Event};
 
+use crate::converters::Reading;
 use crate::dead_letters::DeadLetters;
 use crate::layout_mark::LayoutMarks;
 use crate::measure::Lag;
@@ -39,9 +40,11 @@ struct SinkTask<'a> {
     sink: Box<dyn Sink>,
     dead_letters: DeadLetters,
     converter: Converter,
-    /// A decoder and a chain of transforms per topic: they remember the schema that they have seen.
-    decoders: HashMap<Arc<str>, (Decoder, Chain)>,
+    /// By topic.
+    decoders: HashMap<Arc<str>, Decoders>,
     schemas: SchemaLookup,
+    /// How keys are read, if they are, and where their schemas are.
+    keys: Option<(Converter, SchemaLookup)>,
     /// Records that wait for the registry to answer.
     waiting: Option<Records>,
     committed: HashMap<TopicPartition, i64>,
@@ -52,20 +55,30 @@ struct SinkTask<'a> {
     lag: Lag,
 }
 
+/// What makes columns of a topic's records. It remembers the schema that it has seen.
+struct Decoders {
+    values: Decoder,
+    keys: Option<Decoder>,
+    chain: Chain,
+}
+
 impl<'a> SinkTask<'a> {
     fn open(env: &'a TaskEnv, sink: Box<dyn Sink>) -> Result<Self> {
         let consumer = env.consumer()?;
         let dead_letters = DeadLetters::open(env)?;
         let marks = LayoutMarks::new(layout(env, &*sink));
         let values = env.worker.value_converter(&env.connector.config)?;
+        let lookup = |reading: &Reading| SchemaLookup::open(&env.connector, reading.registry.as_ref());
+        let keys = env.worker.key_converter(&env.connector)?.map(|keys| Ok((keys.converter.clone(), lookup(&keys)?))).transpose()?;
         Ok(Self {
             env,
             consumer,
             sink,
             dead_letters,
+            schemas: lookup(&values)?,
             converter: values.converter,
             decoders: HashMap::new(),
-            schemas: SchemaLookup::open(&env.connector, values.registry.as_ref())?,
+            keys,
             waiting: None,
             committed: HashMap::new(),
             marks,
@@ -160,7 +173,8 @@ impl<'a> SinkTask<'a> {
 
     /// The next records of one partition; none while the registry does not answer.
     fn next_records(&mut self) -> Result<Option<Records>> {
-        if let Some(records) = self.waiting.take_if(|_| self.schemas.is_due()) {
+        let keys_are_due = self.keys.as_ref().is_none_or(|(_, schemas)| schemas.is_due());
+        if let Some(records) = self.waiting.take_if(|_| self.schemas.is_due() && keys_are_due) {
             return Ok(Some(records));
         }
         if self.waiting.is_some() {
@@ -178,16 +192,38 @@ impl<'a> SinkTask<'a> {
     fn read(&mut self) -> Result<bool> {
         let Some(records) = self.next_records()? else { return Ok(false) };
         let connector = &self.env.connector;
-        let begin = || (Decoder::new(connector.decoder_options(self.converter.clone())), connector.transforms.chain());
-        let (decoder, chain) = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(begin);
-        if !self.schemas.teach(decoder, &records)? {
+        let begin = || Decoders {
+            values: Decoder::new(connector.decoder_options(self.converter.clone())),
+            keys: self
+                .keys
+                .as_ref()
+                .map(|(converter, _)| Decoder::new(DecoderOptions { converter: converter.clone(), ..DecoderOptions::default() })),
+            chain: connector.transforms.chain(),
+        };
+        let decoders = self.decoders.entry(Arc::clone(&records.topic)).or_insert_with(begin);
+        let mut known = self.schemas.teach(&mut decoders.values, &records)?;
+        let mut keys = None;
+        if let (Some((converter, schemas)), Some(decoder)) = (&mut self.keys, &mut decoders.keys) {
+            let (records, single) = keys_as_values(&records, converter);
+            known &= schemas.teach(decoder, &records)?;
+            keys = known.then(|| {
+                let mut keys = decoder.decode(&records);
+                keys.single |= single;
+                keys
+            });
+        }
+        if !known {
             self.waiting = Some(records);
             return Ok(false);
         }
         self.busy.mark(&self.env.stats);
         self.env.topics.used(&records.topic);
         self.env.stats.bytes_in.add(records.payload_bytes() as u64);
-        let decoded = chain.apply(&records, decoder.decode(&records))?;
+        let decoded = decoders.values.decode(&records);
+        let decoded = match &keys {
+            Some(keys) => decoders.chain.apply_with_keys(&records, decoded, Some(keys))?,
+            None => decoders.chain.apply(&records, decoded)?,
+        };
         for rejected in &decoded.rejected {
             self.dead_letters.record(self.env, &records, rejected, self.sink.reject_store())?;
         }
@@ -261,6 +297,17 @@ impl<'a> SinkTask<'a> {
     }
 }
 
+/// The keys of records as their values, and whether they are no objects: what is none to JSON is put into the field `value` of one.
+fn keys_as_values(records: &Records, converter: &Converter) -> (Records, bool) {
+    let as_values = |keys: BinaryArray| Records { values: keys, ..records.clone() };
+    let object = |key: &[u8]| key.trim_ascii_start().starts_with(b"{");
+    if *converter != Converter::Json || records.keys.iter().flatten().all(object) {
+        return (as_values(records.keys.clone()), false);
+    }
+    let within = |key: &[u8]| if object(key) { key.to_vec() } else { [b"{\"value\":", key, b"}"].concat() };
+    (as_values(records.keys.iter().map(|key| key.map(within)).collect()), true)
+}
+
 /// What decides where a row goes: the sink's layout, if it has one, and the transforms, which make the values that it looks at.
 fn layout(env: &TaskEnv, sink: &dyn Sink) -> String {
     let (layout, transforms) = (sink.layout(), env.connector.transforms.to_string());
@@ -280,7 +327,7 @@ pub(crate) fn report_lost(env: &TaskEnv, partition: &TopicPartition, from: i64, 
 fn batch(records: &Records, decoded: Decoded) -> Result<Batch> {
     let whole = decoded.indices.len() == records.len();
     let of = |row: &u32| *row as usize;
-    let headers = records.headers.as_ref().map(Headers::to_list);
+    let headers = records.headers.as_ref().filter(|_| decoded.beside.headers.is_none()).map(Headers::to_list);
     let (keys, headers) = if whole {
         (records.keys.clone(), headers)
     } else {
@@ -299,6 +346,8 @@ fn batch(records: &Records, decoded: Decoded) -> Result<Batch> {
             decoded.indices.iter().map(|row| records.timestamps[of(row)]).collect(),
         )
     };
+    let keys = decoded.beside.keys.as_ref().map(|(keys, single)| key_texts(keys, *single)).transpose()?.unwrap_or(keys);
+    let headers = decoded.beside.headers.or(headers);
     Ok(Batch {
         partition: TopicPartition { topic: Arc::clone(&records.topic), partition: records.partition },
         rows: decoded.rows,

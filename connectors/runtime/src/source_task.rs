@@ -9,6 +9,7 @@ use lakefeed_kafka::{Producer, ensure_topic};
 use crate::backoff::sleep;
 use crate::dead_letters::DeadLetters;
 use crate::offsets::OffsetStore;
+use crate::outgoing::Outgoing;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
 
 /// The wait while nothing is there, or the task is paused.
@@ -105,6 +106,9 @@ struct SourceTask<'a> {
     env: &'a TaskEnv,
     sender: Sender,
     source: Box<dyn Source>,
+    /// What becomes of rows before they are sent, if they don't go as they are; and where they are then.
+    outgoing: Option<Outgoing>,
+    converted: Output,
     dead_letters: DeadLetters,
     /// For each source partition with rows that are sent and not committed the position after the last of them, in the order of their ends.
     pending: Vec<Position>,
@@ -115,7 +119,18 @@ struct SourceTask<'a> {
 impl<'a> SourceTask<'a> {
     fn open(env: &'a TaskEnv, sender: Sender, source: Box<dyn Source>) -> Result<Self> {
         let dead_letters = DeadLetters::open(env)?;
-        Ok(Self { env, sender, source, dead_letters, pending: Vec::new(), topics: BTreeSet::new(), busy: BusyTime::new() })
+        let outgoing = Outgoing::open(env)?;
+        Ok(Self {
+            env,
+            sender,
+            source,
+            outgoing,
+            converted: Output::default(),
+            dead_letters,
+            pending: Vec::new(),
+            topics: BTreeSet::new(),
+            busy: BusyTime::new(),
+        })
     }
 
     fn run(&mut self) -> Result<()> {
@@ -152,13 +167,25 @@ impl<'a> SourceTask<'a> {
         for reject in &out.source_rejects {
             self.dead_letters.source_row(self.env, reject)?;
         }
-        self.create_topics(out)?;
-        if !out.rows().is_empty() {
-            self.sender.send(out)?;
+        let mut converted = std::mem::take(&mut self.converted);
+        let rows = match &mut self.outgoing {
+            Some(outgoing) => {
+                converted.clear();
+                for refused in outgoing.take(out, &mut converted)? {
+                    self.dead_letters.outgoing_row(self.env, &refused)?;
+                }
+                &converted
+            }
+            None => &*out,
+        };
+        self.create_topics(rows)?;
+        if !rows.rows().is_empty() {
+            self.sender.send(rows)?;
             self.busy.mark(&self.env.stats);
         }
-        self.env.stats.rows_out.add(out.rows().len() as u64);
-        self.env.stats.bytes_out.add(out.bytes() as u64);
+        self.env.stats.rows_out.add(rows.rows().len() as u64);
+        self.env.stats.bytes_out.add(rows.bytes() as u64);
+        self.converted = converted;
         if let Some(position) = out.position.take() {
             self.pending.retain(|p| p.partition != position.partition);
             self.pending.push(position);

@@ -9,7 +9,7 @@ use lakefeed_kafka::ClientSettings;
 
 use crate::cluster::{self, ClusterConfig};
 use crate::connector::Connector;
-use crate::converters::{self, ValueConverter};
+use crate::converters::{self, Forms, Reading};
 use crate::rest_ssl::{self, RestSsl};
 
 /// Where REST calls are answered unless told otherwise: on this machine only.
@@ -258,8 +258,39 @@ impl WorkerConfig {
     ///
     /// # Errors
     /// `Config`: the worker's own converter, which the connector uses, is not set up.
-    pub(crate) fn value_converter(&self, connector: &Config) -> Result<ValueConverter> {
+    pub(crate) fn value_converter(&self, connector: &Config) -> Result<Reading> {
         converters::resolve(connector, &self.config).map_err(|error| Error::config(format!("the worker's converter: {error}")))
+    }
+
+    /// How a sink reads keys; `None`: not at all.
+    ///
+    /// # Errors
+    /// As [`WorkerConfig::value_converter`].
+    pub(crate) fn key_converter(&self, connector: &Connector) -> Result<Option<Reading>> {
+        let transformed = connector.transforms.uses_keys();
+        converters::key_reading(&connector.config, &self.config, transformed)
+            .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
+    }
+
+    /// How the keys and values of a source are written.
+    ///
+    /// # Errors
+    /// `Config`: the worker's own converter, which the connector uses, is not set up.
+    pub(crate) fn forms(&self, connector: &Connector) -> Result<Forms> {
+        let form = |side: &str| {
+            converters::form(side, &connector.config, &self.config)
+                .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
+        };
+        Ok(Forms { key: form("key")?, value: form("value")? })
+    }
+
+    /// How a processor reads values; `None`: as the JSON that they are.
+    ///
+    /// # Errors
+    /// As [`WorkerConfig::value_converter`].
+    pub(crate) fn processor_converter(&self, connector: &Connector) -> Result<Option<Reading>> {
+        converters::processor_reading(&connector.config, &self.config)
+            .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
     }
 
     /// Whether a connector can do with what the worker's file says of converters.
@@ -267,11 +298,11 @@ impl WorkerConfig {
     /// # Errors
     /// `Config`: it can't.
     pub(crate) fn check_converter(&self, connector: &Connector) -> Result<()> {
-        if connector.plugin.kind() == PluginKind::Sink {
-            return self.value_converter(&connector.config).map(|_| ());
+        match connector.plugin.kind() {
+            PluginKind::Sink => self.key_converter(connector).and_then(|_| self.value_converter(&connector.config)).map(|_| ()),
+            PluginKind::Source => self.forms(connector).map(|_| ()),
+            PluginKind::Processor => self.processor_converter(connector).map(|_| ()),
         }
-        converters::plain_json(&connector.config, &self.config, &connector.name)
-            .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
     }
 
     /// The settings of an admin client.

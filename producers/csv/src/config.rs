@@ -28,7 +28,15 @@ pub struct CsvOptions {
     pub nulls: Nulls,
     /// The size of the read buffer.
     pub buffer_bytes: usize,
+    /// What the schemas of values and keys are called, where a converter writes one.
+    pub value_name: String,
+    /// See [`CsvOptions::value_name`].
+    pub key_name: String,
 }
+
+/// What spooldir calls them, so that its subjects in a Schema Registry go on.
+const VALUE_NAME: &str = "com.github.jcustenborder.kafka.connect.model.Value";
+const KEY_NAME: &str = "com.github.jcustenborder.kafka.connect.model.Key";
 
 impl Default for CsvOptions {
     fn default() -> Self {
@@ -43,6 +51,8 @@ impl Default for CsvOptions {
             key: Vec::new(),
             nulls: Nulls::EmptySeparators,
             buffer_bytes: 128 * 1024,
+            value_name: VALUE_NAME.to_owned(),
+            key_name: KEY_NAME.to_owned(),
         }
     }
 }
@@ -307,10 +317,21 @@ pub(crate) fn def() -> ConfigDef {
         unused("parser.timestamp.date.formats", List, "Times are sent as the text they are."),
         unused("parser.timestamp.timezone", String, "Times are sent as the text they are."),
         unused("key.schema", String, "The record key is made of key.fields."),
-        unused("value.schema", String, "JSON carries the types; csv.types forces them."),
-        unused("schema.generation.enabled", Boolean, "JSON needs no schema."),
-        unused("schema.generation.key.name", String, "JSON needs no schema."),
-        unused("schema.generation.value.name", String, "JSON needs no schema."),
+        unused("value.schema", String, "csv.types gives columns their types."),
+        Key::new("schema.generation.key.name", String, "What the schema of keys is called, where key.converter writes one.")
+            .default(KEY_NAME)
+            .importance(Importance::Low)
+            .group(TEXT),
+        Key::new(
+            "schema.generation.value.name",
+            String,
+            "What the schema of values is called, where value.converter writes one. Its columns are those of the file: optional, and text unless \
+            csv.types says otherwise.",
+        )
+        .default(VALUE_NAME)
+        .importance(Importance::Low)
+        .group(TEXT),
+        unused("schema.generation.enabled", Boolean, "The header makes the schema, where a converter writes one."),
         unused("csv.strict.quotes", Boolean, "Text beside quotes is a part of the cell."),
         unused("csv.keep.carriage.return", Boolean, "A carriage return inside quotes is kept, one at the end of a line is not."),
         unused("csv.ignore.leading.whitespace", Boolean, "Blanks are a part of the cell."),
@@ -416,6 +437,8 @@ fn csv_options(config: &Config) -> Result<CsvOptions> {
         key: if key.is_empty() { names("schema.generation.key.fields") } else { key },
         nulls,
         buffer_bytes: config.int("file.buffer.size.bytes").and_then(|n| usize::try_from(n).ok()).unwrap_or(128 * 1024),
+        value_name: config.text("schema.generation.value.name").to_owned(),
+        key_name: config.text("schema.generation.key.name").to_owned(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Seek};
+use std::sync::Arc;
 
 use csv::ByteRecord;
 use lakefeed_core::{Error, Output, Result, SourceReject, shorten};
@@ -58,6 +59,7 @@ impl<R: Read> CsvFile<R> {
         if let Some(error) = self.trouble.take() {
             return Err(error);
         }
+        out.schema = Some(Arc::clone(self.writer.schema()));
         let (start, mut rejected_bytes) = (self.rows, 0);
         while !out.is_full() && rejected_bytes < Output::FULL_BYTES && self.rows - start < max_rows {
             let found = match self.reader.read() {

@@ -1,7 +1,10 @@
 //! Cells to JSON.
 
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema};
 use csv::ByteRecord;
-use lakefeed_core::{Error, Output, Result, nearest, shorten};
+use lakefeed_core::{Error, Output, Result, RowSchema, nearest, shorten};
 
 use crate::config::{CellType, CsvOptions, Nulls};
 
@@ -11,6 +14,7 @@ pub(crate) struct RowWriter {
     columns: Vec<Column>,
     key: Vec<usize>,
     nulls: Nulls,
+    schema: Arc<RowSchema>,
 }
 
 #[derive(Debug)]
@@ -39,14 +43,21 @@ impl RowWriter {
                 Error::config(format!("there is no column '{wanted}' for the {what}{hint} The columns are {}", names.join(", ")))
             })
         };
-        let key = options.key.iter().map(|name| find(name, "key")).collect::<Result<_>>()?;
+        let key = options.key.iter().map(|name| find(name, "key")).collect::<Result<Vec<_>>>()?;
         let mut types = vec![None; names.len()];
         for (name, cell_type) in &options.types {
             types[find(name, "type")?] = Some(*cell_type);
         }
         let before = std::iter::once(b'{').chain(std::iter::repeat(b','));
         let columns = before.zip(names.into_iter().zip(types)).map(|(before, (name, cell_type))| Column::new(before, name, cell_type));
-        Ok(Self { columns: columns.collect(), key, nulls: options.nulls })
+        let columns: Vec<_> = columns.collect();
+        let schema = Arc::new(schema(&columns, &key, options));
+        Ok(Self { columns, key, nulls: options.nulls, schema })
+    }
+
+    /// What the rows are.
+    pub(crate) fn schema(&self) -> &Arc<RowSchema> {
+        &self.schema
     }
 
     /// Appends a row with its key. `is_quoted` tells whether a cell is in quotes; it is asked about empty cells only.
@@ -113,6 +124,26 @@ impl RowWriter {
         }
         buffer.push(b'}');
         Ok(())
+    }
+}
+
+/// A column without a type is one of text: what its cells look like may change from row to row, and a schema must not.
+fn schema(columns: &[Column], key: &[usize], options: &CsvOptions) -> RowSchema {
+    let field = |column: &Column| {
+        let kind = match column.cell_type {
+            None | Some(CellType::String) => DataType::Utf8,
+            Some(CellType::Long) => DataType::Int64,
+            Some(CellType::Double) => DataType::Float64,
+            Some(CellType::Boolean) => DataType::Boolean,
+        };
+        Field::new(&column.name, kind, true)
+    };
+    let key: Vec<_> = key.iter().map(|index| field(&columns[*index])).collect();
+    RowSchema {
+        value: Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())),
+        value_name: options.value_name.clone(),
+        key: (key.len() > 1).then(|| Arc::new(Schema::new(key))),
+        key_name: options.key_name.clone(),
     }
 }
 

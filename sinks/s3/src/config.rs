@@ -1,8 +1,10 @@
 //! The keys of the S3 sink: those of the Confluent S3 sink, and a few of our own.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use lakefeed_core::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind};
+use lakefeed_formats::{Place, Transforms};
 use lakefeed_layout::{KeyLayout, NameLimits};
 use lakefeed_store::{Location, StoreConfig};
 
@@ -155,6 +157,8 @@ pub(crate) struct Settings {
     pub(crate) store: StoreConfig,
     pub(crate) layout: KeyLayout,
     pub(crate) limits: NameLimits,
+    /// What gives topics their names in the lake.
+    pub(crate) transforms: Transforms,
     /// What decides where a row goes.
     pub(crate) described: String,
     /// The folder that a look at the store at the start may write to.
@@ -211,6 +215,9 @@ impl Settings {
             let message = format!("expected less than {PARTS_MAX} times s3.part.size: S3 takes 10000 parts");
             errors.push(ConfigError::value("flush.bytes", config.text("flush.bytes"), message));
         }
+        // What may be wrong with them is told by the worker.
+        let transforms = Transforms::read(config, Place::Sink).unwrap_or_default();
+        errors.extend(one_name_each(&transforms, config));
         let format = match Format::read(config) {
             Ok(format) if errors.is_empty() => format,
             read => {
@@ -227,6 +234,7 @@ impl Settings {
             },
             probe_folder: if layout.whole_prefix { prefix::folder(&terms) } else { layout.topics_dir.clone() },
             error_prefix,
+            transforms,
             described: partitioning::described(config, &store.location.to_string()),
             store,
             layout,
@@ -245,10 +253,40 @@ impl Settings {
         })
     }
 
+    /// What a topic is called in the lake.
+    pub(crate) fn lake_topic(&self, topic: &str) -> String {
+        self.transforms.routed(topic)
+    }
+
     /// Whether a lake partition can depend on the clock: then it is not a function of the record, and delivery is at-least-once.
     pub(crate) fn is_wallclock(&self) -> bool {
         self.terms.iter().any(|t| matches!(t, Term::Time { source: TimeSource::Wallclock, .. }))
     }
+}
+
+/// The lake's keys hang on topic, partition and offset: routers may rename topics as long as no two have one name.
+fn one_name_each(transforms: &Transforms, config: &Config) -> Option<ConfigError> {
+    if !transforms.has_router() {
+        return None;
+    }
+    if config.get("topics.regex").is_some() {
+        let message = "can't be used with RegexRouter: name the topics in topics, so that no two of them get one name in the lake";
+        return Some(ConfigError::value("topics.regex", config.text("topics.regex"), message));
+    }
+    let mut names = HashMap::new();
+    for topic in config.list("topics") {
+        let name = transforms.routed(topic);
+        let fits = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        if !fits {
+            let message = format!("RegexRouter makes '{name}' of {topic}, which is no name of a topic");
+            return Some(ConfigError::value("topics", config.text("topics"), message));
+        }
+        if let Some(other) = names.insert(name.clone(), topic).filter(|other| *other != topic) {
+            let message = format!("RegexRouter gives {other} and {topic} the name {name}: no two topics may have one name in the lake");
+            return Some(ConfigError::value("topics", config.text("topics"), message));
+        }
+    }
+    None
 }
 
 fn size(config: &Config, key: &str) -> usize {

@@ -11,8 +11,10 @@ use arrow_schema::{DataType, TimeUnit};
 use chrono::NaiveDateTime;
 use foldhash::fast::RandomState;
 use lakefeed_core::{Batch, shorten};
+use lakefeed_formats::Transforms;
 use lakefeed_layout::{KeyLayout, NameLimits, element, encode_value};
 
+use crate::config::Settings;
 use crate::ledger::LakePartition;
 use crate::time::{Pattern, Zone, parse_timestamp};
 use crate::value::{Transform, Value, value_at};
@@ -78,6 +80,7 @@ pub(crate) struct Partitioner {
     null_marker: String,
     layout: KeyLayout,
     limits: NameLimits,
+    transforms: Transforms,
     /// The paths of combinations that were met; cleared when it has grown too large.
     paths: HashMap<Vec<String>, Result<LakePartition, String>>,
 }
@@ -100,8 +103,15 @@ struct Column {
 }
 
 impl Partitioner {
-    pub(crate) fn new(terms: Vec<Term>, null_marker: String, layout: KeyLayout, limits: NameLimits) -> Self {
-        Self { terms, null_marker, layout, limits, paths: HashMap::new() }
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            terms: settings.terms.clone(),
+            null_marker: settings.null_marker.clone(),
+            layout: settings.layout.clone(),
+            limits: settings.limits,
+            transforms: settings.transforms.clone(),
+            paths: HashMap::new(),
+        }
     }
 
     /// The columns (at the top level) that the path repeats.
@@ -170,7 +180,11 @@ impl Partitioner {
             return path.clone();
         }
         let path = texts.join(if self.layout.whole_prefix { "" } else { &self.layout.directory_delim });
-        let checked = self.layout.check(topic, &path, self.limits).map(|()| LakePartition::from(path)).map_err(|e| e.to_string());
+        let checked = self
+            .layout
+            .check(&self.transforms.routed(topic), &path, self.limits)
+            .map(|()| LakePartition::from(path))
+            .map_err(|e| e.to_string());
         if self.paths.len() >= PATHS_MAX {
             self.paths.clear();
         }

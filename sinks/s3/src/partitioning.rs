@@ -342,8 +342,9 @@ mod tests {
     /// What is wrong with these keys, beside those that a bucket and a topic need.
     fn said_of(keys: &[(&str, &str)]) -> String {
         let mut values = [("s3.bucket.name", "b"), ("s3.region", "eu-central-1")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
-        let common = ["errors.tolerance", "errors.deadletterqueue.topic.name", "topics", "topics.regex"];
-        let def = common.iter().fold(definition(), |def, name| def.keys(&[Key::new(name, KeyKind::String, "Of the worker.")]));
+        let common = ["errors.tolerance", "errors.deadletterqueue.topic.name", "topics", "topics.regex", "transforms"];
+        let common = common.into_iter().chain(["transforms.r.type", "transforms.r.regex", "transforms.r.replacement"]);
+        let def = common.fold(definition(), |def, name| def.keys(&[Key::new(name, KeyKind::String, "Of the worker.")]));
         values.push(("topics".to_owned(), "t".to_owned()));
         values.extend(keys.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let errors = match def.parse(&values.into_iter().collect()) {
@@ -351,6 +352,18 @@ mod tests {
             Err(errors) => errors,
         };
         errors.iter().map(|e| format!("{e}\n")).collect()
+    }
+
+    #[test]
+    fn routers_give_each_topic_a_name_of_its_own() {
+        let router = |topics: (&'static str, &'static str), regex: &'static str, replacement: &'static str| {
+            let keys = [("transforms", "r"), ("transforms.r.type", "RegexRouter"), ("transforms.r.regex", regex)];
+            said_of(&[&keys[..], &[("transforms.r.replacement", replacement), topics]].concat())
+        };
+        assert_eq!(router(("topics", "a-1,b-1"), "(.*)-1", "$1"), "");
+        assert!(router(("topics", "a-1,a-2"), "(.*)-.", "$1").contains("gives a-1 and a-2 the name a"));
+        assert!(router(("topics", "a"), "a", "b/c").contains("makes 'b/c' of a, which is no name of a topic"));
+        assert!(router(("topics.regex", "a.*"), "a", "b").contains("can't be used with RegexRouter"));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl S3Sink {
             );
         }
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
-        let partitioner = Partitioner::new(settings.terms.clone(), settings.null_marker.clone(), settings.layout.clone(), settings.limits);
+        let partitioner = Partitioner::new(&settings);
         let requests = Requests::new(settings.retry_backoff_ms, settings.denied_timeout_ms);
         let sweeper = Sweeper::new(settings.abort_age_ms);
         let error_output =

@@ -34,7 +34,7 @@ impl Sweeper {
         }
         // At most once a minute, however short the age.
         self.due_ms.insert(Arc::clone(&partition.topic), now_ms.saturating_add(age_ms.max(60_000)));
-        let (topic, store, settings) = (Arc::clone(&partition.topic), shared.store.clone(), Arc::clone(&shared.settings));
+        let (topic, store, settings) = (shared.settings.lake_topic(&partition.topic), shared.store.clone(), Arc::clone(&shared.settings));
         let work = async move {
             match sweep(&store, &settings.layout, &topic, now_ms.saturating_sub(age_ms)).await {
                 Ok(0) => {}

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lakefeed_core::{Error, Result, TopicPartition};
+use lakefeed_core::{Error, Result};
 use lakefeed_layout::KeyLayout;
 use lakefeed_store::{Part, Put, Store, Upload, upload_is_gone};
 use tokio::runtime::Handle;
@@ -72,6 +72,7 @@ pub(crate) mod names {
     pub(crate) const RECORDS: &str = "lakefeed-records";
     pub(crate) const WRITER: &str = "lakefeed-writer";
     pub(crate) const LAST_TIMESTAMP: &str = "lakefeed-last-timestamp";
+    pub(crate) const TOPIC: &str = "lakefeed-topic";
 }
 
 /// What is known of a file in the lake.
@@ -82,6 +83,8 @@ pub(crate) struct Label {
     /// The timestamp of the last record, -1 if it has none: it tells whether the topic still holds that record. Unknown in files of early
     /// versions.
     pub(crate) last_timestamp_ms: Option<i64>,
+    /// Kafka's topic, which a router may have given another name in the lake. Unknown in files of early versions.
+    pub(crate) topic: Option<String>,
 }
 
 impl Label {
@@ -94,13 +97,15 @@ impl Label {
             (names::WRITER, self.writer.clone()),
         ];
         pairs.extend(self.last_timestamp_ms.map(|ms| (names::LAST_TIMESTAMP, ms.to_string())));
+        pairs.extend(self.topic.clone().map(|topic| (names::TOPIC, topic)));
         pairs
     }
 
     fn read(pairs: &BTreeMap<String, String>) -> Option<Self> {
         let number = |name: &str| pairs.get(name)?.parse().ok();
         let span = Span { first: number(names::FIRST)?, last: number(names::LAST)?, count: u64::try_from(number(names::RECORDS)?).ok()? };
-        Some(Self { span, writer: pairs.get(names::WRITER)?.clone(), last_timestamp_ms: number(names::LAST_TIMESTAMP) })
+        let (writer, topic) = (pairs.get(names::WRITER)?.clone(), pairs.get(names::TOPIC).cloned());
+        Some(Self { span, writer, last_timestamp_ms: number(names::LAST_TIMESTAMP), topic })
     }
 }
 
@@ -353,14 +358,11 @@ pub(crate) struct Inventory {
 }
 
 impl Inventory {
-    pub(crate) fn new(layout: &KeyLayout, partition: &TopicPartition) -> Self {
-        let folder = layout.folder(&partition.topic, "");
+    /// `topic` is what the topic is called in the lake.
+    pub(crate) fn new(layout: &KeyLayout, topic: &str, partition: i32) -> Self {
+        let folder = layout.folder(topic, "");
         let nothing = KeyLayout { topics_dir: String::new(), whole_prefix: true, ..layout.clone() };
-        Self {
-            folder: (!layout.whole_prefix).then_some(folder),
-            stem: nothing.prefix(&partition.topic, "", partition.partition),
-            keys: Arc::default(),
-        }
+        Self { folder: (!layout.whole_prefix).then_some(folder), stem: nothing.prefix(topic, "", partition), keys: Arc::default() }
     }
 
     /// Whether there was no file with this prefix.
@@ -464,9 +466,9 @@ mod tests {
     async fn an_inventory_answers_for_lake_partitions_without_files_only() {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Store::open(&StoreConfig::local(dir.path())).expect("open");
-        let (layout, partition) = (KeyLayout::default(), TopicPartition::new("t", 1));
+        let layout = KeyLayout::default();
         let keys = ["k=1/t+1+0000000005", "k=10/t+11+0000000000", "k=2/t+1+0000000000"].map(|key| format!("topics/t/{key}.parquet"));
-        let mut inventory = Inventory::new(&layout, &partition);
+        let mut inventory = Inventory::new(&layout, "t", 1);
         inventory.keys = Arc::new(OnceCell::new_with(Some(Some(keys.to_vec()))));
         let mut lacks = Vec::new();
         for lake in ["k=1", "k=10", "k=2", "k=3", "k=0"] {
@@ -475,9 +477,9 @@ mod tests {
         assert_eq!(lacks, [false, true, false, true, true]);
         assert_eq!(inventory.stem, "t+1+");
         // A directory gives no inventory, and without a folder of its own a topic has none.
-        let unknown = Inventory::new(&layout, &partition);
+        let unknown = Inventory::new(&layout, "t", 1);
         assert!(!unknown.lacks(&store, "topics/t/k=3/t+1+").await.expect("asked"));
-        let whole = Inventory::new(&KeyLayout { whole_prefix: true, ..layout }, &partition);
+        let whole = Inventory::new(&KeyLayout { whole_prefix: true, ..layout }, "t", 1);
         assert_eq!(whole.folder, None);
     }
 
@@ -497,7 +499,7 @@ mod tests {
         for found in store.list_uploads("t/").await.expect("list") {
             store.abort_upload(&found.key, &found.id).await.expect("abort");
         }
-        let label = Label { span: Span { first: 5, last: 6, count: 2 }, writer: "w".into(), last_timestamp_ms: None };
+        let label = Label { span: Span { first: 5, last: 6, count: 2 }, writer: "w".into(), last_timestamp_ms: None, topic: None };
         let file = OpenFile::new(Arc::new(Schema::empty()), 0, 0);
         upload.finish(file.finish(&encoders(parquet_of(Compression::SNAPPY)), Vec::new(), |_| {}), label).expect("taken");
         let report = receiver.recv().await.expect("a report");

@@ -106,7 +106,7 @@ impl PartitionWriter {
     pub(crate) fn new(partition: TopicPartition, position: i64, index: usize, shared: Shared) -> Self {
         let epoch = shared.next_epoch();
         Self {
-            inventory: Inventory::new(&shared.settings.layout, &partition),
+            inventory: inventory(&shared, &partition),
             partition,
             index,
             epoch,
@@ -150,7 +150,7 @@ impl PartitionWriter {
         self.forget_passed();
         for lake in self.ledger.lookups() {
             let layout = &self.shared.settings.layout;
-            let prefix = layout.prefix(&self.partition.topic, &lake, self.partition.partition);
+            let prefix = layout.prefix(&self.shared.settings.lake_topic(&self.partition.topic), &lake, self.partition.partition);
             look_up(&self.shared.beside, self.shared.store.clone(), self.inventory.clone(), prefix, self.address(&lake));
         }
         Ok(())
@@ -175,10 +175,22 @@ impl PartitionWriter {
         )))
     }
 
+    /// Offsets say nothing about files of another topic, which a router has given the same name.
+    fn same_topic(&self, newest: &Newest) -> Result<()> {
+        match &newest.label.topic {
+            Some(topic) if **topic != *self.partition.topic => Err(Error::config(format!(
+                "{}: {} is of topic {topic}: two topics may not have one name in the lake; change RegexRouter, or set another topics.dir",
+                self.partition, newest.url
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The store's answer about a lake partition.
     fn answer(&mut self, lake: &LakePartition, newest: Option<Newest>, now_ms: i64) -> Result<()> {
         let last = newest.as_ref().map_or(-1, |newest| newest.label.span.last);
         if let Some(newest) = newest {
+            self.same_topic(&newest)?;
             self.passed.iter().try_for_each(|rows| self.compare(&newest, rows))?;
             self.expected.insert(last, newest);
         }
@@ -277,9 +289,13 @@ impl PartitionWriter {
         let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
         let Some(file) = files.open.take() else { return Ok(()) };
         let Some(span) = self.ledger.close(lake) else { return Err(Error::fatal("a file without an entry in the ledger")) };
-        let label = Label { span, writer: self.shared.incarnation.clone(), last_timestamp_ms: Some(file.last_timestamp_ms) };
+        let label = Label {
+            span,
+            writer: self.shared.incarnation.clone(),
+            last_timestamp_ms: Some(file.last_timestamp_ms),
+            topic: Some(self.partition.topic.to_string()),
+        };
         let mut pairs = label.pairs();
-        pairs.push(("lakefeed-topic", self.partition.topic.to_string()));
         pairs.push(("lakefeed-partition", self.partition.partition.to_string()));
         let (held, opened_ms) = (file.held(), file.opened_ms);
         let metrics = Arc::clone(&self.shared.metrics);
@@ -331,7 +347,7 @@ impl PartitionWriter {
         self.expected.clear();
         self.passed.clear();
         self.epoch = self.shared.next_epoch();
-        self.inventory = Inventory::new(&self.shared.settings.layout, &self.partition);
+        self.inventory = inventory(&self.shared, &self.partition);
         self.ledger.restart()
     }
 
@@ -405,8 +421,13 @@ impl PartitionWriter {
     }
 }
 
+fn inventory(shared: &Shared, partition: &TopicPartition) -> Inventory {
+    Inventory::new(&shared.settings.layout, &shared.settings.lake_topic(&partition.topic), partition.partition)
+}
+
 fn key(shared: &Shared, partition: &TopicPartition, lake: &LakePartition, first: i64) -> String {
-    shared.settings.layout.key(&partition.topic, lake, partition.partition, first, shared.settings.format.extension())
+    let settings = &shared.settings;
+    settings.layout.key(&settings.lake_topic(&partition.topic), lake, partition.partition, first, settings.format.extension())
 }
 
 /// Why a file takes no more rows of those in hand.

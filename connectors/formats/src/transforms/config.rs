@@ -7,10 +7,13 @@ use lakefeed_core::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind, ne
 
 use super::cast::Cast;
 use super::fields::{InsertField, MaskField, ReplaceField};
+use super::headers::{DropHeaders, HeaderFrom, InsertHeader};
+use super::keys::ValueToKey;
 use super::nesting::{ExtractField, Flatten, HoistField};
 use super::predicate::{Condition, Predicate};
+use super::routers::{RegexRouter, TimestampRouter};
 use super::timestamp::TimestampConverter;
-use super::{EXTRACT_NEW_IMAGE, NamedKey, Step, Transform, Transforms};
+use super::{EXTRACT_NEW_IMAGE, NamedKey, Place, Step, Transform, Transforms};
 use crate::Shape;
 
 /// A transform, or the key that is wrong.
@@ -121,13 +124,49 @@ const CLASSES: &[Class<Transform>] = &[
     Class {
         name: "SetSchemaMetadata$Value",
         keys: &[
-            text("schema.name", "Accepted as in Kafka Connect; columns have no schema name."),
-            Key::new("schema.version", KeyKind::Int, "Accepted as in Kafka Connect; columns have no schema version."),
+            text("schema.name", "What the schema is called that a source's converter writes; the columns of a sink have no schema name."),
+            Key::new("schema.version", KeyKind::Int, "Accepted as in Kafka Connect; a registry counts versions by itself."),
             NULLS,
         ],
-        make: |_| Ok(Transform::SetSchemaMetadata),
+        make: |config| Ok(Transform::SetSchemaMetadata(config.get("schema.name").map(str::to_owned))),
+    },
+    Class { name: "ValueToKey", keys: &[list("fields", "The fields that become the key.").required(), NULLS], make: ValueToKey::make },
+    Class {
+        name: "InsertHeader",
+        keys: &[text("header", "The name of the header.").required(), text("value.literal", "Its value.").required()],
+        make: InsertHeader::make,
+    },
+    Class { name: "DropHeaders", keys: &[list("headers", "The names of headers to leave out.").required()], make: DropHeaders::make },
+    Class {
+        name: "HeaderFrom$Value",
+        keys: &[
+            list("fields", "The fields that become headers.").required(),
+            list("headers", "The names of the headers, as many as fields.").required(),
+            text("operation", "Whether the fields stay.").required().values(&["move", "copy"]),
+            NULLS,
+        ],
+        make: HeaderFrom::make,
+    },
+    Class {
+        name: "RegexRouter",
+        keys: &[
+            text("regex", "A regular expression of the whole name of a topic.").required(),
+            text("replacement", "The name of the topic in its place; $1 is the first group.").required(),
+        ],
+        make: RegexRouter::make,
+    },
+    Class {
+        name: "TimestampRouter",
+        keys: &[
+            text("topic.format", "The name of the topic, with ${topic} and ${timestamp}.").default("${topic}-${timestamp}"),
+            text("timestamp.format", "The pattern of the timestamp, as SimpleDateFormat has it; the time zone is UTC.").default("yyyyMMdd"),
+        ],
+        make: TimestampRouter::make,
     },
 ];
+
+/// Those that are of a value only, or of neither key nor value.
+const OF_RECORDS: [&str; 6] = ["Filter", "ValueToKey", "InsertHeader", "DropHeaders", "RegexRouter", "TimestampRouter"];
 
 const PREDICATES: &[Class<Predicate>] = &[
     Class { name: "HasHeaderKey", keys: &[text("name", "The name of the header.").required()], make: Predicate::has_header_key },
@@ -142,7 +181,10 @@ const PREDICATES: &[Class<Predicate>] = &[
 /// The classes of transforms and predicates, with their packages.
 pub(super) fn classes() -> (impl Iterator<Item = String>, impl Iterator<Item = String>) {
     (
-        CLASSES.iter().map(|class| format!("{PACKAGE}{}", class.name)),
+        CLASSES.iter().flat_map(|class| {
+            let of_keys = class.name.strip_suffix("$Value").map(|simple| format!("{PACKAGE}{simple}$Key"));
+            of_keys.into_iter().chain([format!("{PACKAGE}{}", class.name)])
+        }),
         PREDICATES.iter().map(|class| format!("{PREDICATES_PACKAGE}{}", class.name)),
     )
 }
@@ -159,29 +201,34 @@ pub(super) fn named_keys(values: &BTreeMap<String, String>) -> Vec<NamedKey> {
         });
         keys.collect::<Vec<_>>()
     };
-    let mut keys = of("transforms", "Transforms", COMMON, |class| transform_class(class).map_or(&[], |found| found.keys));
+    let mut keys = of("transforms", "Transforms", COMMON, |class| transform_class(class).map_or(&[], |(found, _)| found.keys));
     keys.extend(of("predicates", "Predicates", PREDICATE_COMMON, |class| predicate_class(class).map_or(&[], |found| found.keys)));
     keys
 }
 
-/// Apache Kafka's other transforms, and why they are not here.
-const REFUSED: &[(&str, &str)] = &[
-    (
-        "RegexRouter",
-        "records keep their topic, because the sink finds what it has published by it: choose the place with topics.dir or prefix",
-    ),
-    (
-        "TimestampRouter",
-        "records keep their topic, because the sink finds what it has published by it: partition by time with partition.by=day(FIELD) or partitioner.class",
-    ),
-    ("ValueToKey", "keys are kept as the bytes that they are, and the lake has the value's fields already: leave it out"),
-    ("DropHeaders", "headers are kept as they are: leave it out"),
-    ("InsertHeader", "headers are kept as they are: insert a field with InsertField$Value"),
-    ("HeaderFrom", "headers are kept as they are: leave it out"),
-];
+/// What is refused in one place, and what to do instead.
+fn misplaced(transform: &Transform, condition: Option<&Condition>, config: &Config, place: Place) -> Option<ConfigError> {
+    let refused = |why: &str| Some(ConfigError::value("type", config.text("type"), format!("not supported here: {why}")));
+    match (place, transform) {
+        // A topic has one name in the lake: the sink finds what it has published by it.
+        (Place::Sink, Transform::RegexRouter(_)) if condition.is_some_and(|condition| !condition.is_of_topics()) => {
+            let why = "here all records of a topic get one name: use TopicNameMatches";
+            Some(ConfigError::value("predicate", config.text("predicate"), why))
+        }
+        (Place::Sink, Transform::TimestampRouter(_)) => refused(
+            "records keep their topic, because the sink finds what it has published by it: partition by time with partition.by=day(FIELD) or \
+             partitioner.class",
+        ),
+        (Place::Source, Transform::InsertField(_)) => {
+            let key = ["offset.field", "partition.field"].into_iter().find(|key| config.get(key).is_some())?;
+            Some(ConfigError::value(key, config.text(key), "rows of a source have no partition and no offset yet: remove it"))
+        }
+        _ => None,
+    }
+}
 
 /// Reads all of them.
-pub(super) fn read(config: &Config) -> Result<Transforms, Vec<ConfigError>> {
+pub(super) fn read(config: &Config, place: Place) -> Result<Transforms, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let predicates = predicates(config, &mut errors);
     let mut transforms = Transforms::default();
@@ -189,15 +236,22 @@ pub(super) fn read(config: &Config) -> Result<Transforms, Vec<ConfigError>> {
     let aliases = config.list("transforms");
     errors.extend(twice("transforms", &aliases));
     let mut groups = group(config, "transforms", &aliases, &mut errors);
-    for (place, alias) in aliases.iter().enumerate() {
+    for (number, alias) in aliases.iter().enumerate() {
         let Some(values) = groups.remove(alias) else { continue };
         let prefix = format!("transforms.{alias}.");
         match values.get("type").map(String::as_str) {
             Some(class) if EXTRACT_NEW_IMAGE.contains(&class) => {
                 transforms.shape = Shape::NewImage;
-                errors.extend(image_errors(place, &prefix, class, &values));
+                errors.extend(image_errors(number, &prefix, class, &values));
+                if place == Place::Source {
+                    errors.push(ConfigError::value(
+                        format!("{prefix}type"),
+                        class,
+                        "not supported here: a source writes no stream records",
+                    ));
+                }
             }
-            class => match step(alias, class, &values, &predicates) {
+            class => match step(alias, class, &values, &predicates, place) {
                 Ok(step) => steps.push(step),
                 Err(found) => errors.extend(found.into_iter().map(|error| ConfigError { key: format!("{prefix}{}", error.key), ..error })),
             },
@@ -249,19 +303,29 @@ fn group<'a>(
 }
 
 fn step(
-    alias: &str, class: Option<&str>, values: &BTreeMap<String, String>, predicates: &HashMap<String, Option<Arc<Predicate>>>,
+    alias: &str, class: Option<&str>, values: &BTreeMap<String, String>, predicates: &HashMap<String, Option<Arc<Predicate>>>, place: Place,
 ) -> Result<Step, Vec<ConfigError>> {
     let class = class.ok_or_else(|| vec![ConfigError::key("type", format!("is required, because transforms names {alias}"))])?;
-    let found = transform_class(class).map_err(|message| vec![ConfigError::value("type", class, message)])?;
+    let (found, of_key) = transform_class(class).map_err(|message| vec![ConfigError::value("type", class, message)])?;
     let config = ConfigDef::new().keys(COMMON).keys(found.keys).parse(values).map_err(|errors| own_hint(errors, found.name))?;
     let condition = condition(&config, found.name, predicates);
     let transform = (found.make)(&config);
     match (transform, condition) {
         (Ok(transform), Ok(condition)) => {
-            let told = values.iter().filter(|(name, _)| !matches!(name.as_str(), "type" | "replacement" | "static.value"));
+            if let Some(error) = misplaced(&transform, condition.as_ref(), &config, place) {
+                return Err(vec![error]);
+            }
+            // What stands in the place of values is nobody's business.
+            let hidden = |name: &str| match name {
+                "type" | "static.value" | "value.literal" => true,
+                "replacement" => !transform.is_of_topics(),
+                _ => false,
+            };
+            let told = values.iter().filter(|(name, _)| !hidden(name.as_str()));
             let mut keys: Vec<_> = told.map(|(name, value)| format!("{name}={value}")).collect();
             keys.extend(condition.iter().map(|condition| format!("{:?}", condition.predicate)));
-            Ok(Step { alias: alias.to_owned(), described: format!("{}({})", found.name, keys.join(" ")), transform, condition })
+            let name = if of_key { found.name.replace("$Value", "$Key") } else { found.name.to_owned() };
+            Ok(Step { alias: alias.to_owned(), described: format!("{name}({})", keys.join(" ")), transform, of_key, condition })
         }
         (transform, condition) => Err(transform.err().into_iter().chain(condition.err()).collect()),
     }
@@ -300,22 +364,19 @@ fn condition(config: &Config, class: &str, predicates: &HashMap<String, Option<A
     }
 }
 
-fn transform_class(class: &str) -> Result<&'static Class<Transform>, String> {
+/// The class, and whether it is that of keys.
+fn transform_class(class: &str) -> Result<(&'static Class<Transform>, bool), String> {
     let name = class.strip_prefix(PACKAGE).unwrap_or(class);
     if let Some(found) = CLASSES.iter().find(|known| known.name == name) {
-        return Ok(found);
+        return Ok((found, false));
     }
     let (simple, part) = name.split_once('$').map_or((name, None), |(simple, part)| (simple, Some(part)));
-    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == simple) {
-        return Err(format!("not supported: {why}"));
-    }
     let value = format!("{simple}$Value");
     let known = CLASSES.iter().find(|known| known.name == value);
     match (part, known) {
-        // It changes nothing, of keys as of values.
-        (Some("Key"), Some(found)) if simple == "SetSchemaMetadata" => Ok(found),
-        (Some("Key"), Some(_)) => Err(format!("not supported: keys are kept as the bytes that they are; {value} transforms values")),
-        (None, Some(_)) => Err(format!("say what it transforms: {value}")),
+        (Some("Key"), Some(found)) => Ok((found, true)),
+        (None, Some(_)) => Err(format!("say what it transforms: {value} or {simple}$Key")),
+        (Some(_), _) if OF_RECORDS.contains(&simple) => Err(format!("it is of records, and not of keys or values: {simple}")),
         _ => Err(unknown("transform", name, CLASSES.iter().map(|known| known.name).chain(["ExtractNewImage"]))),
     }
 }

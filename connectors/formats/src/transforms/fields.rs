@@ -57,7 +57,8 @@ impl InsertField {
         let count = rows.columns.rows;
         let text = |text: &str| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, count))) as ArrayRef;
         if let Some(name) = &self.topic {
-            rows.columns.set(name, text(&records.topic));
+            let topics = rows.beside.topics.clone().unwrap_or_else(|| text(&records.topic));
+            rows.columns.set(name, topics);
         }
         if let Some(name) = &self.partition {
             rows.columns.set(name, Arc::new(Int32Array::from_value(records.partition, count)));

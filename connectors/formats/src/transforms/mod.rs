@@ -1,4 +1,4 @@
-//! The transforms and predicates that a connector file can name: Apache Kafka's for values, and one for DynamoDB's stream records.
+//! The transforms and predicates that a connector file can name: Apache Kafka's, and one for DynamoDB's stream records.
 //!
 //! They work on decoded batches, column by column. Each is a function of the record: exactly-once hangs on that, because a record that is read
 //! again must go where it went before. The type of a column hangs on the records before it (BIGINT becomes DOUBLE, a column is not there yet);
@@ -9,8 +9,11 @@ mod cell;
 mod config;
 mod date_format;
 mod fields;
+mod headers;
+mod keys;
 mod nesting;
 mod predicate;
+mod routers;
 mod rows;
 mod timestamp;
 mod types;
@@ -19,14 +22,22 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use lakefeed_core::{Config, ConfigError, Key, Records, Result};
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow_schema::Schema;
+use arrow_select::take::take;
+use lakefeed_core::{Config, ConfigError, Headers, Key, Records, Result, Stage};
 
-use crate::{Decoded, Shape};
+use crate::{Beside, Decoded, Shape};
 use cast::Cast;
 use fields::{InsertField, MaskField, ReplaceField};
+use headers::{DropHeaders, HeaderFrom, InsertHeader};
+use keys::ValueToKey;
+pub use keys::{key_texts, keys_present};
 use nesting::{ExtractField, Flatten, HoistField};
 use predicate::{Condition, Selection};
-use rows::{Columns, Gone, Losses, Rows};
+use routers::{RegexRouter, TimestampRouter, topics};
+use rows::{Columns, Gone, Losses, Rows, failed};
 use timestamp::TimestampConverter;
 use types::Growing;
 
@@ -61,7 +72,18 @@ struct Step {
     /// The class, and the keys that say what becomes of rows.
     described: String,
     transform: Transform,
+    /// It transforms keys.
+    of_key: bool,
     condition: Option<Condition>,
+}
+
+/// Where transforms are done. Not every one makes sense in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Of records that were read. They keep their topic.
+    Sink,
+    /// Of rows that are on their way to a topic. They have no offset yet.
+    Source,
 }
 
 #[derive(Debug)]
@@ -75,8 +97,24 @@ enum Transform {
     HoistField(HoistField),
     Flatten(Flatten),
     Filter,
-    /// Batches have no names and versions of schemas.
-    SetSchemaMetadata,
+    ValueToKey(ValueToKey),
+    InsertHeader(InsertHeader),
+    DropHeaders(DropHeaders),
+    HeaderFrom(HeaderFrom),
+    RegexRouter(RegexRouter),
+    TimestampRouter(TimestampRouter),
+    /// Batches have no names and versions of schemas; who writes a schema asks [`Transforms::schema_name`].
+    SetSchemaMetadata(Option<String>),
+}
+
+impl Transform {
+    fn is_of_headers(&self) -> bool {
+        matches!(self, Self::InsertHeader(_) | Self::DropHeaders(_) | Self::HeaderFrom(_))
+    }
+
+    fn is_of_topics(&self) -> bool {
+        matches!(self, Self::RegexRouter(_) | Self::TimestampRouter(_))
+    }
 }
 
 /// The rows behind a transform, and those that have gone.
@@ -96,8 +134,8 @@ impl Transforms {
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn read(config: &Config) -> Result<Self, Vec<ConfigError>> {
-        config::read(config)
+    pub fn read(config: &Config, place: Place) -> Result<Self, Vec<ConfigError>> {
+        config::read(config, place)
     }
 
     /// The keys that the transforms and predicates of a configuration have, whatever may be wrong with it.
@@ -113,6 +151,47 @@ impl Transforms {
     /// What a record's value is: the one transform that the decoder does.
     pub fn shape(&self) -> Shape {
         self.shape
+    }
+
+    /// Whether nothing is transformed.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.shape == Shape::Plain
+    }
+
+    /// Whether keys are transformed: [`Chain::apply_with_keys`] needs them decoded then.
+    pub fn uses_keys(&self) -> bool {
+        let uses = |step: &Step| match step.transform {
+            Transform::ValueToKey(_) => true,
+            Transform::SetSchemaMetadata(_) => false,
+            _ => step.of_key,
+        };
+        self.steps.iter().any(uses)
+    }
+
+    /// Whether topics get other names.
+    pub fn has_router(&self) -> bool {
+        self.steps.iter().any(|step| step.transform.is_of_topics())
+    }
+
+    /// What `RegexRouter`s call a topic.
+    pub fn routed(&self, topic: &str) -> String {
+        let mut name = topic.to_owned();
+        for step in self.steps.iter() {
+            if let Transform::RegexRouter(router) = &step.transform
+                && step.condition.as_ref().is_none_or(|condition| condition.takes_topic(&name))
+            {
+                name = router.route(&name).into_owned();
+            }
+        }
+        name
+    }
+
+    /// What the last `SetSchemaMetadata` calls the schema of keys or values, if there is one. Its predicate is not asked.
+    pub fn schema_name(&self, of_key: bool) -> Option<&str> {
+        self.steps.iter().rev().filter(|step| step.of_key == of_key).find_map(|step| match &step.transform {
+            Transform::SetSchemaMetadata(name) => name.as_deref(),
+            _ => None,
+        })
     }
 
     /// A chain for the records of one topic.
@@ -147,23 +226,69 @@ impl Chain {
     /// # Errors
     /// `Fatal`: a mistake of this crate.
     pub fn apply(&mut self, records: &Records, decoded: Decoded) -> Result<Decoded> {
-        if self.steps.is_empty() {
-            return Ok(decoded);
-        }
-        let Decoded { rows: batch, indices, tombstones, dropped, rejected, single } = decoded;
+        if self.steps.is_empty() { Ok(decoded) } else { self.apply_with_keys(records, decoded, None) }
+    }
+
+    /// As [`Chain::apply`], with the decoded keys of the same records, as if they were values. Rows whose keys were rejected are too.
+    ///
+    /// # Errors
+    /// As [`Chain::apply`].
+    pub fn apply_with_keys(&mut self, records: &Records, decoded: Decoded, keys: Option<&Decoded>) -> Result<Decoded> {
+        let Decoded { rows: batch, indices, tombstones, dropped, rejected, single, beside: _ } = decoded;
         let mut losses = Losses { tombstones, dropped, rejected };
         let all = batch.schema_ref().fields().iter().cloned().zip(batch.columns().iter().cloned()).collect();
-        let mut rows = Rows { columns: Columns { all, rows: batch.num_rows() }, indices, single };
+        let mut rows = Rows { columns: Columns { all, rows: batch.num_rows() }, indices, single, beside: rows::Beside::default() };
+        if let Some(keys) = keys {
+            rows = without_bad_keys(rows, keys, &mut losses)?;
+            rows.beside.key = Some(keys::beside(&rows.indices, keys)?);
+        }
+        if self.steps.iter().any(|step| step.transform.is_of_headers()) {
+            rows.beside.headers = Some(headers_of(records, &rows.indices)?);
+        }
+        if self.steps.iter().any(|step| step.transform.is_of_topics()) {
+            rows.beside.topics = Some(Arc::new(topics(records, &rows)));
+        }
         for step in self.steps.iter() {
             rows = step.run(records, rows, &mut losses)?;
         }
         let single = rows.single;
-        let (rows, indices) = self.growing.batch(rows, &mut losses)?;
+        let (rows, indices, beside) = self.growing.batch(rows, &mut losses)?;
         let Losses { mut tombstones, dropped, mut rejected } = losses;
         tombstones.sort_unstable();
         rejected.sort_by_key(|rejected| rejected.row);
-        Ok(Decoded { rows, indices, tombstones, dropped, rejected, single })
+        let beside = Beside {
+            keys: beside.key.map(|(columns, single)| Ok((batch_of(columns)?, single))).transpose()?,
+            headers: beside.headers.map(|headers| headers.as_list::<i32>().clone()),
+            topics: beside.topics.map(|topics| topics.as_string::<i32>().clone()),
+        };
+        Ok(Decoded { rows, indices, tombstones, dropped, rejected, single, beside })
     }
+}
+
+/// Rejects the rows whose keys were.
+fn without_bad_keys(rows: Rows, keys: &Decoded, losses: &mut Losses) -> Result<Rows> {
+    let row = |record: usize| rows.indices.binary_search(&u32::try_from(record).ok()?).ok();
+    let bad = keys.rejected.iter().filter_map(|bad| {
+        let message = format!("the key: {}", bad.message.replace("value.converter", "key.converter"));
+        Some((row(bad.row)?, Gone::Rejected { field: bad.field.clone(), message }))
+    });
+    let (bad, first) = (bad.collect(), losses.rejected.len());
+    let rows = rows.without(bad, losses)?;
+    losses.rejected[first..].iter_mut().for_each(|rejected| rejected.stage = Stage::KeyConverter);
+    Ok(rows)
+}
+
+fn headers_of(records: &Records, indices: &[u32]) -> Result<ArrayRef> {
+    match &records.headers {
+        None => Ok(Arc::new(Headers::empty_list(indices.len()))),
+        Some(headers) => take(&headers.to_list(), &UInt32Array::from(indices.to_vec()), None).map_err(failed),
+    }
+}
+
+fn batch_of(columns: Columns) -> Result<RecordBatch> {
+    let (fields, arrays): (Vec<_>, Vec<_>) = columns.all.into_iter().unzip();
+    let options = RecordBatchOptions::new().with_row_count(Some(columns.rows));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options).map_err(failed)
 }
 
 impl Step {
@@ -180,7 +305,12 @@ impl Step {
             return Ok(rows);
         }
         let first = losses.rejected.len();
-        let rows = match self.condition.as_ref().map_or(Selection::All, |condition| condition.select(records, &rows.indices)) {
+        let mut selection = self.condition.as_ref().map_or(Selection::All, |condition| condition.select(records, &rows));
+        if let Some((keys, _)) = rows.beside.key.as_ref().filter(|_| self.of_key) {
+            // What has no key stays without one.
+            selection = selection.and(keys::present(keys));
+        }
+        let rows = match selection {
             Selection::None => rows,
             Selection::All => self.transform(records, rows, losses)?,
             Selection::Some(selected) => {
@@ -195,7 +325,12 @@ impl Step {
     }
 
     fn transform(&self, records: &Records, rows: Rows, losses: &mut Losses) -> Result<Rows> {
-        let done: Done = match &self.transform {
+        let done = if self.of_key { keys::of_keys(rows, |rows| self.done(records, rows))? } else { self.done(records, rows)? };
+        done.rows.without(done.gone, losses)
+    }
+
+    fn done(&self, records: &Records, rows: Rows) -> Result<Done> {
+        Ok(match &self.transform {
             Transform::InsertField(insert) => insert.apply(records, rows).into(),
             Transform::ReplaceField(replace) => replace.apply(rows).into(),
             Transform::MaskField(mask) => mask.apply(rows)?,
@@ -204,12 +339,17 @@ impl Step {
             Transform::ExtractField(extract) => extract.apply(rows)?,
             Transform::HoistField(hoist) => hoist.apply(rows)?.into(),
             Transform::Flatten(flatten) => flatten.apply(rows)?.into(),
+            Transform::ValueToKey(fields) => fields.apply(rows).into(),
+            Transform::InsertHeader(insert) => insert.apply(rows).into(),
+            Transform::DropHeaders(drop) => drop.apply(rows).into(),
+            Transform::HeaderFrom(from) => from.apply(rows)?,
+            Transform::RegexRouter(router) => router.apply(records, rows).into(),
+            Transform::TimestampRouter(router) => router.apply(records, rows),
             Transform::Filter => {
                 let gone = (0..rows.columns.rows).map(|row| (row, Gone::Dropped)).collect();
                 Done { rows, gone }
             }
-            Transform::SetSchemaMetadata => rows.into(),
-        };
-        done.rows.without(done.gone, losses)
+            Transform::SetSchemaMetadata(_) => rows.into(),
+        })
     }
 }

@@ -52,7 +52,7 @@ impl ExtractField {
             },
         };
         let single = found.is_some_and(|array| array.as_struct_opt().is_none());
-        Ok(Done { rows: Rows { columns: Columns { all, rows: count }, indices: rows.indices, single }, gone })
+        Ok(Done { rows: Rows { columns: Columns { all, rows: count }, single, ..rows }, gone })
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use lakefeed_core::{Config, ConfigError, Records};
 use regex::Regex;
+
+use super::headers::has;
+use super::rows::Rows;
 
 /// A test of a record, as Kafka Connect's predicates are.
 #[derive(Debug, Clone)]
@@ -66,24 +70,60 @@ impl Predicate {
 }
 
 impl Condition {
+    /// Whether it looks at topics alone.
+    pub(super) fn is_of_topics(&self) -> bool {
+        matches!(*self.predicate, Predicate::TopicNameMatches(_))
+    }
+
+    /// Whether the records of a topic are meant, as far as that hangs on the topic.
+    pub(super) fn takes_topic(&self, topic: &str) -> bool {
+        match &*self.predicate {
+            Predicate::TopicNameMatches(regex) => regex.is_match(topic) != self.negate,
+            Predicate::HasHeaderKey(_) | Predicate::RecordIsTombstone => false,
+        }
+    }
+
     /// Whether a record without a value is meant.
     pub(super) fn takes_tombstone(&self, records: &Records, record: u32) -> bool {
         self.predicate.test(records, record, true) != self.negate
     }
 
-    /// Which of the rows are meant.
-    pub(super) fn select(&self, records: &Records, indices: &[u32]) -> Selection {
-        let taken: Vec<bool> = match &*self.predicate {
-            Predicate::HasHeaderKey(_) if records.headers.is_some() => {
-                indices.iter().map(|record| self.predicate.test(records, *record, false) != self.negate).collect()
+    /// Which of the rows are meant: by the headers and topics that the transforms before have made.
+    pub(super) fn select(&self, records: &Records, rows: &Rows) -> Selection {
+        let each = |test: &dyn Fn(usize) -> bool| (0..rows.indices.len()).map(|row| test(row) != self.negate).collect();
+        Selection::of(match (&*self.predicate, &rows.beside.headers, &rows.beside.topics) {
+            (Predicate::HasHeaderKey(name), Some(headers), _) => each(&|row| has(headers, row, name)),
+            (Predicate::HasHeaderKey(_), None, _) if records.headers.is_some() => {
+                each(&|row| self.predicate.test(records, rows.indices[row], false))
+            }
+            (Predicate::TopicNameMatches(regex), _, Some(topics)) => {
+                let topics = topics.as_string::<i32>();
+                each(&|row| regex.is_match(topics.value(row)))
             }
             // One answer for all rows of a batch.
-            predicate => vec![predicate.test(records, 0, false) != self.negate],
-        };
+            (predicate, ..) => vec![predicate.test(records, 0, false) != self.negate],
+        })
+    }
+}
+
+impl Selection {
+    fn of(taken: Vec<bool>) -> Self {
         match (taken.contains(&true), taken.contains(&false)) {
-            (true, true) => Selection::Some(taken),
-            (true, false) => Selection::All,
-            (false, _) => Selection::None,
+            (true, true) => Self::Some(taken),
+            (true, false) => Self::All,
+            (false, _) => Self::None,
+        }
+    }
+
+    /// Those rows of the selection that are among others.
+    pub(super) fn and(self, mut others: Vec<bool>) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::All => Self::of(others),
+            Self::Some(taken) => {
+                others.iter_mut().zip(taken).for_each(|(other, taken)| *other &= taken);
+                Self::of(others)
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use lakefeed_core::{Error, Rejected, Result, Stage};
 
+use super::keys::present;
 use super::types::{fit, type_name, unified};
 
 /// The columns of rows, all of one length.
@@ -26,6 +27,26 @@ pub(super) struct Rows {
     pub(super) indices: Vec<u32>,
     /// The values are no structs; they stand in the column `value`.
     pub(super) single: bool,
+    pub(super) beside: Beside,
+}
+
+/// What stands beside the values of rows, as far as a chain changes it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Beside {
+    /// The columns of the keys, and whether they are no structs; all null where a record has no key.
+    pub(super) key: Option<(Columns, bool)>,
+    /// As `Headers::to_list` of core has them.
+    pub(super) headers: Option<ArrayRef>,
+    pub(super) topics: Option<ArrayRef>,
+}
+
+impl Beside {
+    /// With other rows.
+    fn of_rows(&self, rows: usize, pick: impl Fn(&ArrayRef) -> Result<ArrayRef>) -> Result<Self> {
+        let key = self.key.as_ref().map(|(columns, single)| Ok((columns.of_rows(rows, &pick)?, *single))).transpose()?;
+        let (headers, topics) = (self.headers.as_ref().map(&pick).transpose()?, self.topics.as_ref().map(&pick).transpose()?);
+        Ok(Self { key, headers, topics })
+    }
 }
 
 /// Why a row is one no more.
@@ -71,6 +92,12 @@ pub(super) fn failed(error: ArrowError) -> Error {
 }
 
 impl Columns {
+    /// With other rows.
+    fn of_rows(&self, rows: usize, pick: impl Fn(&ArrayRef) -> Result<ArrayRef>) -> Result<Self> {
+        let picked = self.all.iter().map(|(field, array)| Ok((Arc::clone(field), pick(array)?)));
+        Ok(Self { all: picked.collect::<Result<_>>()?, rows })
+    }
+
     /// The number of the column with this name.
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.all.iter().position(|(field, _)| field.name() == name)
@@ -114,9 +141,10 @@ impl Rows {
         // As many as there are rows.
         indices.retain(|_| left.next().copied().unwrap_or(false));
         let mask = FilterBuilder::new(&BooleanArray::from(kept)).optimize().build();
-        let filter = |(field, array): (FieldRef, ArrayRef)| Ok((field, mask.filter(&array).map_err(failed)?));
-        let all = self.columns.all.into_iter().map(filter).collect::<Result<_>>()?;
-        Ok(Self { columns: Columns { all, rows: indices.len() }, indices, single: self.single })
+        let filter = |array: &ArrayRef| mask.filter(array).map_err(failed);
+        let columns = self.columns.of_rows(indices.len(), filter)?;
+        let beside = self.beside.of_rows(indices.len(), filter)?;
+        Ok(Self { columns, indices, single: self.single, beside })
     }
 
     /// Every row has gone: it has fields, and a transform of the whole value can't take those.
@@ -131,41 +159,27 @@ impl Rows {
             let rows: Vec<u32> = (0_u32..).zip(selected).filter(|(_, is)| **is == wanted).map(|(row, _)| row).collect();
             let indices = rows.iter().map(|row| self.indices[*row as usize]).collect();
             let picked = UInt32Array::from(rows);
-            let taken = |(field, array): &(FieldRef, ArrayRef)| Ok((Arc::clone(field), take(array, &picked, None).map_err(failed)?));
-            let all = self.columns.all.iter().map(taken).collect::<Result<_>>()?;
-            Ok(Self { columns: Columns { all, rows: picked.len() }, indices, single: self.single })
+            let taken = |array: &ArrayRef| take(array, &picked, None).map_err(failed);
+            let columns = self.columns.of_rows(picked.len(), taken)?;
+            Ok(Self { columns, indices, single: self.single, beside: self.beside.of_rows(picked.len(), taken)? })
         };
         Ok((pick(true)?, pick(false)?))
     }
 
     /// Both, in the order of their records. What one of them has no column for is null. Types that differ become one, if there is one for
     /// both; else the rows of `other` are rejected that have a value there.
-    pub(super) fn merged(self, other: Self, losses: &mut Losses) -> Result<Self> {
-        let mut names: Vec<&FieldRef> = other.columns.all.iter().map(|(field, _)| field).collect();
-        names.extend(self.columns.all.iter().map(|(field, _)| field).filter(|field| other.columns.get(field.name()).is_none()));
-        let mut pairs = Vec::with_capacity(names.len());
-        let (mut gone, mut gone_other) = (Vec::new(), Vec::new());
-        for field in names {
-            let (here, there) = (self.columns.get(field.name()), other.columns.get(field.name()));
-            let kind = match (here, there) {
-                (Some(here), Some(there)) => unified(here.data_type(), there.data_type()).unwrap_or_else(|| here.data_type().clone()),
-                _ => field.data_type().clone(),
-            };
-            let (a, bad) = fit_or_null(here, &kind, self.columns.rows)?;
-            gone.extend(bad.into_iter().map(|row| (row, other_type(field.name(), here, &kind))));
-            let (b, bad) = fit_or_null(there, &kind, other.columns.rows)?;
-            gone_other.extend(bad.into_iter().map(|row| (row, other_type(field.name(), there, &kind))));
-            pairs.push((column(field.name(), Arc::clone(&a)).0, a, b));
+    pub(super) fn merged(mut self, mut other: Self, losses: &mut Losses) -> Result<Self> {
+        let (mut gone, mut gone_other) = alike(&mut self.columns, &mut other.columns)?;
+        if let (Some((here, _)), Some((there, _))) = (&mut self.beside.key, &mut other.beside.key) {
+            if !present(there).contains(&true) {
+                // Columns of keys that are none have nothing to say.
+                there.all.clear();
+            }
+            let (bad, bad_other) = alike(here, there)?;
+            gone.extend(bad);
+            gone_other.extend(bad_other);
         }
-        let (fields, (a, b)): (Vec<_>, (Vec<_>, Vec<_>)) = pairs.into_iter().map(|(field, a, b)| (field, (a, b))).unzip();
-        let of = |fields: &[FieldRef], arrays: Vec<ArrayRef>, rows: &Self| Self {
-            columns: Columns { all: fields.iter().cloned().zip(arrays).collect(), rows: rows.columns.rows },
-            indices: rows.indices.clone(),
-            single: rows.single,
-        };
-        let a = of(&fields, a, &self).without(gone, losses)?;
-        let b = of(&fields, b, &other).without(gone_other, losses)?;
-        a.woven(&b)
+        self.without(gone, losses)?.woven(&other.without(gone_other, losses)?)
     }
 
     /// Both, which have the same columns, in the order of their records.
@@ -190,12 +204,48 @@ impl Rows {
                 there += 1;
             }
         }
-        let weave = |((field, a), (_, b)): (&(FieldRef, ArrayRef), &(FieldRef, ArrayRef))| {
-            Ok((Arc::clone(field), interleave(&[&**a, &**b], &order).map_err(failed)?))
+        let weave = |a: &ArrayRef, b: &ArrayRef| interleave(&[&**a, &**b], &order).map_err(failed);
+        let columns = |a: &Columns, b: &Columns| {
+            let woven = a.all.iter().zip(&b.all).map(|((field, a), (_, b))| Ok((Arc::clone(field), weave(a, b)?)));
+            Ok(Columns { all: woven.collect::<Result<_>>()?, rows: order.len() })
         };
-        let all = self.columns.all.iter().zip(&other.columns.all).map(weave).collect::<Result<_>>()?;
-        Ok(Self { columns: Columns { all, rows: indices.len() }, indices, single: self.single })
+        let both = |a: &Option<ArrayRef>, b: &Option<ArrayRef>| a.as_ref().zip(b.as_ref()).map(|(a, b)| weave(a, b)).transpose();
+        let key = match (&self.beside.key, &other.beside.key) {
+            (Some((a, single)), Some((b, _))) => Some((columns(a, b)?, *single)),
+            _ => None,
+        };
+        let beside = Beside {
+            key,
+            headers: both(&self.beside.headers, &other.beside.headers)?,
+            topics: both(&self.beside.topics, &other.beside.topics)?,
+        };
+        Ok(Self { columns: columns(&self.columns, &other.columns)?, indices, single: self.single, beside })
     }
+}
+
+/// Rows that have gone.
+type Lost = Vec<(usize, Gone)>;
+
+/// Gives both the same columns. What has no place in the type that both have together is lost.
+fn alike(here: &mut Columns, there: &mut Columns) -> Result<(Lost, Lost)> {
+    let mut names: Vec<FieldRef> = there.all.iter().map(|(field, _)| Arc::clone(field)).collect();
+    names.extend(here.all.iter().map(|(field, _)| field).filter(|field| there.get(field.name()).is_none()).cloned());
+    let (mut gone, mut gone_there) = (Vec::new(), Vec::new());
+    let (mut all, mut all_there) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+    for field in names {
+        let (a, b) = (here.get(field.name()), there.get(field.name()));
+        let kind = match (a, b) {
+            (Some(a), Some(b)) => unified(a.data_type(), b.data_type()).unwrap_or_else(|| a.data_type().clone()),
+            _ => field.data_type().clone(),
+        };
+        for (array, rows, all, gone) in [(a, here.rows, &mut all, &mut gone), (b, there.rows, &mut all_there, &mut gone_there)] {
+            let (fitted, bad) = fit_or_null(array, &kind, rows)?;
+            gone.extend(bad.into_iter().map(|row| (row, other_type(field.name(), array, &kind))));
+            all.push(column(field.name(), fitted));
+        }
+    }
+    (here.all, there.all) = (all, all_there);
+    Ok((gone, gone_there))
 }
 
 fn fit_or_null(array: Option<&ArrayRef>, kind: &arrow_schema::DataType, rows: usize) -> Result<(ArrayRef, Vec<usize>)> {

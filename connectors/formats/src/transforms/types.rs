@@ -11,7 +11,7 @@ use arrow_select::interleave::interleave;
 use lakefeed_core::Result;
 
 use super::cell::{has_value, texts};
-use super::rows::{Columns, Gone, Losses, Rows, failed, other_type};
+use super::rows::{Beside, Columns, Gone, Losses, Rows, failed, other_type};
 use crate::number::is_exact_in_f64;
 use crate::schema::sql_name;
 
@@ -122,7 +122,7 @@ pub(super) struct Growing {
 
 impl Growing {
     /// The rows as a batch of all columns so far. Of two columns of one name only one may have a value in a row.
-    pub(super) fn batch(&mut self, rows: Rows, losses: &mut Losses) -> Result<(RecordBatch, Vec<u32>)> {
+    pub(super) fn batch(&mut self, rows: Rows, losses: &mut Losses) -> Result<(RecordBatch, Vec<u32>, Beside)> {
         // The columns of no rows have nothing to say: a transform may have left out some of them.
         let places = if rows.indices.is_empty() { vec![Vec::new(); self.fields.len()] } else { self.place(&rows) };
         let mut gone = Vec::new();
@@ -143,7 +143,7 @@ impl Growing {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.columns.rows));
         let arrays = rows.columns.all.into_iter().map(|(_, array)| array).collect();
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options).map_err(failed)?;
-        Ok((batch, rows.indices))
+        Ok((batch, rows.indices, rows.beside))
     }
 
     /// For each column the numbers of the rows' columns that belong there. Columns are added and widened.
