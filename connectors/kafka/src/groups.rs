@@ -87,7 +87,9 @@ pub fn delete_group(settings: &ClientSettings, timeout: Duration) -> Result<()> 
 
 fn refused(settings: &ClientSettings, cause: KafkaError) -> Error {
     let group = settings.get("group.id").unwrap_or_default();
-    match cause.rdkafka_error_code() {
+    // Of an answer to an admin client the library does not tell the code itself.
+    let code = if let KafkaError::AdminOp(code) = cause { Some(code) } else { cause.rdkafka_error_code() };
+    match code {
         Some(Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress | Code::NonEmptyGroup) => {
             Error::retry(format!("the group {group} still has members; wait until they have left")).with_source(cause)
         }
