@@ -8,7 +8,7 @@ use lakefeed_core::{ErrorKind, printable};
 use lakefeed_kafka::{LogRecord, Tail};
 
 use crate::cluster::log::{Log, Of};
-use crate::cluster::records::{Change, read_change};
+use crate::cluster::records::{Change, StatusKey, read_change};
 use crate::files::TargetState;
 use crate::herder::{Herder, Refusal};
 
@@ -56,11 +56,13 @@ impl Follower {
         let taken = match of {
             Of::Config => self.change(&key, value, record.offset, live),
             Of::Offset => self.log.take_offset(&key, value),
-            Of::Status => self.log.take_status(&key, value).map(|forgotten| {
-                if let Some((connector, topic)) = forgotten {
+            Of::Status => {
+                // Before the log's view forgets it: who tells what the view does not show would tell it again.
+                if let (Some(StatusKey::Topic(connector, topic)), None) = (StatusKey::parse(&key), value) {
                     self.herder.forget_topic(&connector, &topic);
                 }
-            }),
+                self.log.take_status(&key, value)
+            }
         };
         if let Err(what) = taken {
             tracing::warn!(target: "lakefeed", partition = %record.partition, offset = record.offset, key = %printable(&key), "A record of the cluster can't be used: {what}");

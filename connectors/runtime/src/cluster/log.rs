@@ -162,20 +162,15 @@ impl Log {
         Ok(())
     }
 
-    /// Takes a record of the status topic; returns the topic of a connector that is to be forgotten.
-    pub(crate) fn take_status(&self, key: &str, value: Option<&[u8]>) -> Result<Option<(String, String)>, String> {
+    /// Takes a record of the status topic.
+    pub(crate) fn take_status(&self, key: &str, value: Option<&[u8]>) -> Result<(), String> {
         let key = StatusKey::parse(key).ok_or("the key is none of a status")?;
         let mut view = self.view();
         match value {
             Some(value) => drop(view.statuses.insert(key, String::from_utf8_lossy(value).into_owned())),
-            None => {
-                view.statuses.remove(&key);
-                if let StatusKey::Topic(connector, topic) = key {
-                    return Ok(Some((connector, topic)));
-                }
-            }
+            None => drop(view.statuses.remove(&key)),
         }
-        Ok(None)
+        Ok(())
     }
 
     /// What the owner of a connector or a task told last.
