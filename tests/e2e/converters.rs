@@ -178,7 +178,7 @@ fn records_wait_for_a_registry_as_long_as_is_said() {
     let log = worker.log();
     for offset in 0..3 {
         let line = log.lines().find(|line| line.contains(&format!("offset {offset}: "))).unwrap_or_else(|| panic!("{log}"));
-        for part in ["127.0.0.1:1/ can't be reached", "asked for 700 ms (errors.retry.timeout)", "timestamp_ms=1"] {
+        for part in ["http://127.0.0.1:1 can't be reached", "asked for 700 ms (errors.retry.timeout)", "timestamp_ms=1"] {
             assert!(line.contains(part), "{part}: {line}");
         }
     }

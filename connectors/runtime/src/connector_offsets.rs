@@ -199,7 +199,10 @@ mod tests {
             ("{}", "cannot be null or missing"),
             (r#"{"partition":{}}"#, "must contain the keys 'kafka_topic' and 'kafka_partition'"),
             (r#"{"partition":{"kafka_topic":null,"kafka_partition":1}}"#, "topic names must be valid strings"),
-            (r#"{"partition":{"kafka_topic":"t","kafka_partition":"x"}}"#, "partitions must be valid numbers"),
+            (
+                r#"{"partition":{"kafka_topic":"t","kafka_partition":"x"}}"#,
+                "Kafka partition value in the provided offsets: 'x'. Partition values",
+            ),
             (r#"{"partition":{"kafka_topic":"t","kafka_partition":-1}}"#, "partitions must be valid numbers"),
             (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{}}"#, "contain the key 'kafka_offset'"),
             (r#"{"partition":{"kafka_topic":"t","kafka_partition":1},"offset":{"kafka_offset":-5}}"#, "offsets must be valid numbers"),
