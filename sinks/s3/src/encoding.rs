@@ -26,13 +26,20 @@ pub(crate) struct Encoders {
     format: Arc<Format>,
     beside: Beside,
     free: Arc<Semaphore>,
+    /// Bytes of rows that were given and are not encoded yet.
+    owed: Arc<AtomicUsize>,
 }
 
 impl Encoders {
     pub(crate) fn new(format: Format, beside: Beside) -> Self {
         // One core is the task's.
         let cores = available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
-        Self { format: Arc::new(format), beside, free: Arc::new(Semaphore::new(cores)) }
+        Self { format: Arc::new(format), beside, free: Arc::new(Semaphore::new(cores)), owed: Arc::default() }
+    }
+
+    /// Bytes of rows that were given to be encoded beside the task, and are not yet.
+    pub(crate) fn owed_bytes(&self) -> usize {
+        self.owed.load(Ordering::Acquire)
     }
 
     /// Does work that needs the encoder, once `before` has given it back: a little work (of so many bytes of rows) at once if that is so
@@ -46,8 +53,9 @@ impl Encoders {
             let _ = answer.send(encoder.and_then(work));
             return answered;
         }
-        let free = Arc::clone(&self.free);
+        let (free, owed) = (Arc::clone(&self.free), Owed::new(&self.owed, bytes));
         self.beside.spawn(async move {
+            let _owed = owed;
             let encoder = match before {
                 None => Ok(None),
                 Some(before) => before.await.unwrap_or_else(|_| Err(gone())).map(Some),
@@ -65,6 +73,22 @@ impl Encoders {
             let _ = answer.send(done);
         });
         answered
+    }
+}
+
+/// Counts bytes until it is dropped.
+struct Owed(Arc<AtomicUsize>, usize);
+
+impl Owed {
+    fn new(count: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        count.fetch_add(bytes, Ordering::AcqRel);
+        Self(Arc::clone(count), bytes)
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::AcqRel);
     }
 }
 

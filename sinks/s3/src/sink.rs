@@ -278,7 +278,9 @@ impl Sink for S3Sink {
     }
 
     fn ready(&self) -> bool {
-        self.share.budget().over() == 0
+        // Rows wait to be encoded in the place of others that are read: more of them would cost memory and win no time.
+        let owed_max = self.shared.settings.row_group_bytes.saturating_mul(2);
+        self.share.budget().over() == 0 && self.shared.encoders.owed_bytes() < owed_max
     }
 
     fn durable(&mut self) -> Vec<(TopicPartition, i64)> {
