@@ -1,19 +1,19 @@
-//! An open file: rows that wait, and what encodes them.
+//! An open file: rows that wait, and bytes that are encoded.
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use lakefeed_core::Result;
+use lakefeed_core::{Error, Result};
 
-use crate::encoding::{Encoders, Encoding, Held, Rest, Waiting};
+use crate::format::{Buffer, Encoder, Format};
 use crate::rows::{Part, RowBuffer};
+use crate::schema::conform;
 
 /// Rows of one lake partition on their way into one file.
 ///
-/// Memory: waiting rows up to a row group (`parquet.row.group.bytes`), rows that are being encoded, and encoded bytes until
-/// [`OpenFile::take_encoded`] takes them.
+/// Memory: waiting rows up to a row group (`parquet.row.group.bytes`), and encoded bytes until [`OpenFile::take_encoded`] takes them.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     schema: SchemaRef,
@@ -22,7 +22,11 @@ pub(crate) struct OpenFile {
     /// Rows that came before, when the schema was narrower.
     narrower: Vec<RecordBatch>,
     waiting_bytes: usize,
-    encoding: Encoding,
+    encoder: Option<Box<dyn Encoder>>,
+    encoded: Buffer,
+    encoded_total: u64,
+    /// Bytes of rows in memory that became `encoded_total`.
+    arrow_total: u64,
     pub(crate) rows: u64,
     pub(crate) opened_ms: i64,
     pub(crate) touched_ms: i64,
@@ -38,7 +42,10 @@ impl OpenFile {
             schema,
             narrower: Vec::new(),
             waiting_bytes: 0,
-            encoding: Encoding::default(),
+            encoder: None,
+            encoded: Buffer::default(),
+            encoded_total: 0,
+            arrow_total: 0,
             rows: 0,
             opened_ms: now_ms,
             touched_ms: now_ms,
@@ -49,7 +56,7 @@ impl OpenFile {
 
     /// Whether rows of this schema can join. A file whose first row group is encoded keeps its schema; before that the schema may grow.
     pub(crate) fn takes(&self, schema: &SchemaRef) -> bool {
-        !self.encoding.is_begun() || &self.schema == schema
+        self.encoder.is_none() || &self.schema == schema
     }
 
     /// Adds rows; their schema is that of the file or a later one.
@@ -70,9 +77,20 @@ impl OpenFile {
         Ok(())
     }
 
+    /// The waiting rows as one batch of the file's schema.
+    fn gather(&mut self) -> Result<RecordBatch> {
+        let rows = self.waiting.finish()?;
+        if self.narrower.is_empty() {
+            return Ok(rows);
+        }
+        let narrower = std::mem::take(&mut self.narrower);
+        let slices = narrower.iter().chain([&rows]).map(|rows| conform(rows, &self.schema)).collect::<Result<Vec<_>>>()?;
+        arrow_select::concat::concat_batches(&self.schema, &slices).map_err(|e| Error::fatal("can't gather rows").with_source(e))
+    }
+
     /// The bytes it holds.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.waiting_bytes + self.encoding.held.bytes()
+        self.waiting_bytes + self.encoded.len()
     }
 
     pub(crate) fn waiting_bytes(&self) -> usize {
@@ -80,48 +98,57 @@ impl OpenFile {
     }
 
     pub(crate) fn encoded_bytes(&self) -> usize {
-        self.encoding.held.encoded_bytes()
+        self.encoded.len()
     }
 
     /// About how large the file would be if it were closed now.
     pub(crate) fn estimated_bytes(&self) -> u64 {
-        self.encoding.held.estimated_bytes(self.waiting_bytes)
+        let waiting = self.waiting_bytes as u64;
+        self.encoded_total + waiting.saturating_mul(self.encoded_total).checked_div(self.arrow_total).unwrap_or(waiting)
     }
 
-    /// Lets the waiting rows be encoded, as a row group if the format has such.
-    pub(crate) fn encode(&mut self, encoders: &Encoders) {
+    /// Encodes the waiting rows, as a row group if the format has such.
+    pub(crate) fn encode(&mut self, format: &Format) -> Result<()> {
         if self.waiting.is_empty() && self.narrower.is_empty() {
-            return;
+            return Ok(());
         }
-        let rows = std::mem::replace(&mut self.waiting, RowBuffer::new(Arc::clone(&self.schema)));
-        let (narrower, bytes) = (std::mem::take(&mut self.narrower), std::mem::take(&mut self.waiting_bytes));
-        self.encoding.encode(encoders, Waiting { schema: Arc::clone(&self.schema), rows, narrower, bytes });
+        let rows = self.gather()?;
+        let mut encoder = match self.encoder.take() {
+            Some(encoder) => encoder,
+            None => format.start(&rows, self.encoded.clone())?,
+        };
+        self.encoded_total += encoder.encode(&rows)?;
+        self.arrow_total += self.waiting_bytes as u64;
+        self.waiting_bytes = 0;
+        self.encoder = Some(encoder);
+        Ok(())
+    }
+
+    /// The bytes that were encoded and taken already.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.encoded_total.saturating_sub(self.encoded.len() as u64)
     }
 
     /// The encoded bytes so far; more may follow.
     pub(crate) fn take_encoded(&self) -> Bytes {
-        self.encoding.held.take()
+        self.encoded.take().into()
     }
 
-    /// What it holds beside rows that wait; counts on when the file is finished.
-    pub(crate) fn held(&self) -> Held {
-        self.encoding.held.clone()
-    }
-
-    /// Lets what is left be encoded and ends the file; the key-value pairs go into its footer, if the format has one. Returns the bytes not
-    /// taken before; `closed` is told how many the file has in all.
-    pub(crate) fn finish(
-        mut self, encoders: &Encoders, metadata: Vec<(&'static str, String)>, closed: impl FnOnce(u64) + Send + 'static,
-    ) -> Rest {
-        self.encode(encoders);
-        self.encoding.finish(encoders, metadata, closed)
+    /// Encodes what is left and ends the file; the key-value pairs go into its footer, if the format has one. Returns the bytes not taken
+    /// before.
+    pub(crate) fn finish(mut self, format: &Format, metadata: &[(&str, String)]) -> Result<Bytes> {
+        self.encode(format)?;
+        if let Some(encoder) = self.encoder.take() {
+            encoder.finish(metadata)?;
+        }
+        Ok(self.take_encoded())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{encoders, parquet_of, take_all};
+    use crate::format::parquet_of;
     use crate::rows::Rows;
     use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
@@ -149,23 +176,19 @@ mod tests {
         file.push(Part { of: &rows, indices: &indices }, 0).expect("pushed");
     }
 
-    #[tokio::test]
-    async fn slices_become_row_groups_and_read_back_in_order() {
-        let encoders = encoders(parquet_of(Compression::SNAPPY));
+    #[test]
+    fn slices_become_row_groups_and_read_back_in_order() {
         let mut file = OpenFile::new(rows(0..1).schema(), 0, 0);
         let mut bytes = Vec::new();
         for start in (0..3000).step_by(10) {
             push(&mut file, rows(start..start + 10));
             if start == 1000 || start == 2000 {
-                file.encode(&encoders);
-                bytes.extend_from_slice(&take_all(&file).await);
+                file.encode(&parquet_of(Compression::SNAPPY)).expect("encoded");
+                bytes.extend_from_slice(&file.take_encoded());
             }
         }
         assert_eq!(file.rows, 3000);
-        let (told, size) = std::sync::mpsc::channel();
-        let rest = file.finish(&encoders, vec![("k", "v".into())], move |bytes| told.send(bytes).expect("somebody listens"));
-        bytes.extend_from_slice(&rest.bytes().await.expect("finished"));
-        assert_eq!(size.recv().expect("told"), bytes.len() as u64);
+        bytes.extend_from_slice(&file.finish(&parquet_of(Compression::SNAPPY), &[("k", "v".into())]).expect("finished"));
         let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("a Parquet file");
         let metadata = reader.metadata().clone();
         assert_eq!(metadata.num_row_groups(), 3);
@@ -181,8 +204,8 @@ mod tests {
         assert_eq!(read, (0..3000).collect::<Vec<_>>());
     }
 
-    #[tokio::test]
-    async fn the_schema_grows_until_the_first_row_group() {
+    #[test]
+    fn the_schema_grows_until_the_first_row_group() {
         let narrow = RecordBatch::try_new(
             Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true)])),
             vec![Arc::new(Int64Array::from(vec![1]))],
@@ -192,7 +215,7 @@ mod tests {
         push(&mut file, narrow.clone());
         assert!(file.takes(&rows(0..1).schema()));
         push(&mut file, rows(5..6));
-        file.encode(&encoders(parquet_of(Compression::UNCOMPRESSED)));
+        file.encode(&parquet_of(Compression::UNCOMPRESSED)).expect("encoded");
         assert!(!file.takes(&narrow.schema()) && file.takes(&rows(0..1).schema()));
     }
 }

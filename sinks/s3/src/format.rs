@@ -8,7 +8,7 @@ mod parquet;
 use std::fmt::Debug;
 use std::io::Write;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use ::parquet::basic::Compression;
 use arrow_array::RecordBatch;
@@ -63,84 +63,33 @@ impl Format {
 
 /// Encodes the rows of one file into the buffer that it was started with.
 pub(crate) trait Encoder: Debug + Send {
-    /// Encodes rows of the file's schema.
-    fn encode(&mut self, rows: &RecordBatch) -> Result<()>;
+    /// Encodes rows of the file's schema; returns the bytes by which the file grew.
+    fn encode(&mut self, rows: &RecordBatch) -> Result<u64>;
 
     /// Ends the file; the key-value pairs go into its footer, if the format has one.
     fn finish(self: Box<Self>, metadata: &[(&str, String)]) -> Result<()>;
 }
 
-/// Encoded bytes, shared with the encoder that appends to them. They lie in segments, so that a large file is not copied as it grows.
+/// Encoded bytes, shared with the encoder that appends to them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Buffer(Arc<Mutex<Encoded>>);
-
-#[derive(Debug, Default)]
-struct Encoded {
-    segments: Vec<Vec<u8>>,
-    len: usize,
-    taken: u64,
-}
-
-/// The least room of a segment that nobody has said the size of.
-const SEGMENT_BYTES: usize = 256 << 10;
-
-impl Encoded {
-    /// Makes room for so many bytes in the last segment.
-    fn reserve(&mut self, bytes: usize) {
-        if self.segments.last().is_none_or(|last| last.capacity() - last.len() < bytes) {
-            self.segments.push(Vec::with_capacity(bytes));
-        }
-    }
-}
+pub(crate) struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
-    /// Locked for an append or a look, never across an await.
-    fn lock(&self) -> MutexGuard<'_, Encoded> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// Makes room for so many bytes, so that they are not copied as they grow.
-    pub(crate) fn reserve(&self, bytes: usize) {
-        self.lock().reserve(bytes);
-    }
-
-    /// The bytes so far, without much room for more: they can wait long for their upload.
+    /// The bytes so far, without room for more: they can wait long for their upload.
     pub(crate) fn take(&self) -> Vec<u8> {
-        let mut encoded = self.lock();
-        let (mut segments, len) = (mem::take(&mut encoded.segments), mem::take(&mut encoded.len));
-        encoded.taken += len as u64;
-        drop(encoded);
-        segments.retain(|segment| !segment.is_empty());
-        let mut whole = if segments.len() == 1 { segments.swap_remove(0) } else { Vec::with_capacity(len) };
-        segments.into_iter().for_each(|segment| whole.extend_from_slice(&segment));
-        if whole.capacity() - len > len / 8 {
-            whole.shrink_to_fit();
-        }
-        whole
+        let mut bytes = mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()));
+        bytes.shrink_to_fit();
+        bytes
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lock().len
-    }
-
-    /// All bytes, taken or not.
-    pub(crate) fn total(&self) -> u64 {
-        let encoded = self.lock();
-        encoded.taken + encoded.len as u64
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).len()
     }
 }
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut encoded = self.lock();
-        encoded.len += bytes.len();
-        match encoded.segments.last_mut() {
-            Some(last) if last.capacity() - last.len() >= bytes.len() => last.extend_from_slice(bytes),
-            _ => {
-                encoded.reserve(bytes.len().max(SEGMENT_BYTES));
-                encoded.segments.last_mut().into_iter().for_each(|last| last.extend_from_slice(bytes));
-            }
-        }
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -152,4 +101,4 @@ impl Write for Buffer {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-pub(crate) use tests::{encoders, parquet_of, take_all};
+pub(crate) use tests::parquet_of;

@@ -5,7 +5,6 @@
 //! reason to close a file; `tests/simulation.rs` runs it through faults.
 
 mod config;
-mod encoding;
 mod error_output;
 mod file;
 mod format;

@@ -13,7 +13,6 @@ use lakefeed_store::Store;
 use tokio::sync::mpsc;
 
 use crate::config::Settings;
-use crate::encoding::Encoders;
 use crate::error_output::ErrorOutput;
 use crate::metadata;
 use crate::metrics::{Cause, SinkMetrics};
@@ -80,14 +79,12 @@ impl S3Sink {
         let sweeper = Sweeper::new(settings.abort_age_ms);
         let error_output =
             settings.error_prefix.clone().map(|p| ErrorOutput::new(p, &settings.layout, store.clone(), Arc::clone(&context.clock)));
-        let beside = Beside::new(requests);
         let shared = Shared {
-            encoders: Encoders::new(settings.format.clone(), beside.clone()),
             settings: Arc::new(settings),
             store,
             incarnation: context.incarnation.clone(),
             reports: sender,
-            beside,
+            beside: Beside::new(requests),
             metrics: Arc::new(SinkMetrics::new(&context.metrics)),
             epochs: Arc::default(),
         };
@@ -278,9 +275,7 @@ impl Sink for S3Sink {
     }
 
     fn ready(&self) -> bool {
-        // Rows wait to be encoded in the place of others that are read: more of them would cost memory and win no time.
-        let owed_max = self.shared.settings.row_group_bytes.saturating_mul(2);
-        self.share.budget().over() == 0 && self.shared.encoders.owed_bytes() < owed_max
+        self.share.budget().over() == 0
     }
 
     fn durable(&mut self) -> Vec<(TopicPartition, i64)> {

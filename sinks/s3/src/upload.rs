@@ -16,7 +16,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
 
-use crate::encoding::Rest;
 use crate::ledger::{LakePartition, Span};
 use crate::requests::Requests;
 
@@ -157,7 +156,7 @@ impl Address {
 
 enum Command {
     Part(Bytes),
-    Finish { rest: Rest, label: Label },
+    Finish { rest: Bytes, label: Label },
 }
 
 /// A file on its way into the store. Dropped before [`Uploading::finish`] it is given up and cleaned away.
@@ -182,9 +181,9 @@ impl Uploading {
 
     /// Hands over a part; gives it back while another one waits.
     pub(crate) fn part(&self, bytes: Bytes) -> std::result::Result<(), Bytes> {
-        let Ok(permit) = self.commands.try_reserve() else { return Err(bytes) };
+        let Ok(place) = self.commands.try_reserve() else { return Err(bytes) };
         self.in_flight.fetch_add(bytes.len(), Ordering::AcqRel);
-        permit.send(Command::Part(bytes));
+        place.send(Command::Part(bytes));
         Ok(())
     }
 
@@ -193,10 +192,11 @@ impl Uploading {
         self.commands.capacity() > 0
     }
 
-    /// Hands over the rest, which may still be being encoded, and publishes the file; gives the rest back while a part waits.
-    pub(crate) fn finish(&self, rest: Rest, label: Label) -> std::result::Result<(), Rest> {
-        let Ok(permit) = self.commands.try_reserve() else { return Err(rest) };
-        permit.send(Command::Finish { rest, label });
+    /// Hands over the rest and publishes the file; gives the rest back while a part waits.
+    pub(crate) fn finish(&self, rest: Bytes, label: Label) -> std::result::Result<(), Bytes> {
+        let Ok(place) = self.commands.try_reserve() else { return Err(rest) };
+        self.in_flight.fetch_add(rest.len(), Ordering::AcqRel);
+        place.send(Command::Finish { rest, label });
         Ok(())
     }
 
@@ -242,7 +242,12 @@ impl Transfer {
                         Err(error) => break Some(self.failure(error)),
                     }
                 }
-                Some(Command::Finish { rest, label }) => break self.finish(&mut multipart, rest, &label, &commands).await,
+                Some(Command::Finish { rest, label }) => {
+                    let len = rest.len();
+                    let outcome = self.publish(&mut multipart, rest, &label, &commands).await;
+                    self.in_flight.fetch_sub(len, Ordering::AcqRel);
+                    break outcome;
+                }
             }
         };
         if !matches!(outcome, Some(Outcome::Published)) {
@@ -270,21 +275,6 @@ impl Transfer {
         let number = i32::try_from(parts.len() + 1).unwrap_or(i32::MAX);
         let sent = self.again(owner, || self.store.upload_part(upload, number, vec![bytes.clone()])).await?;
         Ok(sent.map(|part| parts.push(part)))
-    }
-
-    /// Waits for the rest, and publishes the file.
-    async fn finish(
-        &self, multipart: &mut Option<Multipart>, rest: Rest, label: &Label, owner: &mpsc::Receiver<Command>,
-    ) -> Option<Outcome> {
-        let rest = match rest.bytes().await {
-            Ok(rest) => rest,
-            Err(error) => return Some(Outcome::Failed(error)),
-        };
-        let len = rest.len();
-        self.in_flight.fetch_add(len, Ordering::AcqRel);
-        let outcome = self.publish(multipart, rest, label, owner).await;
-        self.in_flight.fetch_sub(len, Ordering::AcqRel);
-        outcome
     }
 
     /// Makes the file visible, unless the name is taken; `None` when the owner has let go.
@@ -454,13 +444,9 @@ fn footer_length(tail: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use arrow_schema::Schema;
     use lakefeed_store::StoreConfig;
-    use parquet::basic::Compression;
 
     use super::*;
-    use crate::file::OpenFile;
-    use crate::format::{encoders, parquet_of};
 
     #[tokio::test]
     async fn an_inventory_answers_for_lake_partitions_without_files_only() {
@@ -500,8 +486,7 @@ mod tests {
             store.abort_upload(&found.key, &found.id).await.expect("abort");
         }
         let label = Label { span: Span { first: 5, last: 6, count: 2 }, writer: "w".into(), last_timestamp_ms: None, topic: None };
-        let file = OpenFile::new(Arc::new(Schema::empty()), 0, 0);
-        upload.finish(file.finish(&encoders(parquet_of(Compression::SNAPPY)), Vec::new(), |_| {}), label).expect("taken");
+        upload.finish(Bytes::from_static(b"rest"), label).expect("taken");
         let report = receiver.recv().await.expect("a report");
         assert!(matches!(report.outcome, Outcome::Conflict(_)), "{report:?}");
         assert_eq!(store.list("").await.expect("list"), []);

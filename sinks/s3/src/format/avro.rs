@@ -25,14 +25,15 @@ const BLOCK_BYTES: usize = 64_000;
 pub(crate) struct AvroEncoder {
     writer: Writer<Buffer, AvroOcfFormat>,
     schema: SchemaRef,
+    buffer: Buffer,
 }
 
 impl AvroEncoder {
     pub(crate) fn start(codec: Option<CompressionCodec>, schema: &Schema, out: Buffer) -> Result<Self> {
         let schema = Arc::new(Schema::new(renamed(schema.fields())?));
         let builder = WriterBuilder::new(schema.as_ref().clone()).with_compression(codec);
-        let writer = builder.build(out).map_err(failed)?;
-        Ok(Self { writer, schema })
+        let writer = builder.build(out.clone()).map_err(failed)?;
+        Ok(Self { writer, schema, buffer: out })
     }
 }
 
@@ -43,7 +44,8 @@ impl Debug for AvroEncoder {
 }
 
 impl Encoder for AvroEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
+    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
+        let before = self.buffer.len();
         let rows = with_names(rows, &self.schema)?;
         let blocks = rows.get_array_memory_size().div_ceil(BLOCK_BYTES);
         let block_rows = rows.num_rows().div_ceil(blocks.max(1)).max(1);
@@ -51,7 +53,7 @@ impl Encoder for AvroEncoder {
             let block = rows.slice(start, block_rows.min(rows.num_rows() - start));
             self.writer.write(&block).map_err(failed)?;
         }
-        Ok(())
+        Ok((self.buffer.len() - before) as u64)
     }
 
     fn finish(mut self: Box<Self>, _metadata: &[(&str, String)]) -> Result<()> {

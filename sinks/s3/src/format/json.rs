@@ -24,7 +24,10 @@ pub(crate) enum LinesCodec {
 }
 
 /// A file of JSON lines.
-pub(crate) struct JsonEncoder(Compressor);
+pub(crate) struct JsonEncoder {
+    out: Compressor,
+    buffer: Buffer,
+}
 
 enum Compressor {
     None(Buffer),
@@ -34,11 +37,13 @@ enum Compressor {
 
 impl JsonEncoder {
     pub(crate) fn start(codec: LinesCodec, out: Buffer) -> Result<Self> {
-        Ok(Self(match codec {
+        let buffer = out.clone();
+        let out = match codec {
             LinesCodec::None => Compressor::None(out),
             LinesCodec::Gzip(level) => Compressor::Gzip(GzEncoder::new(out, flate2::Compression::new(level))),
             LinesCodec::Zstd(level) => Compressor::Zstd(zstd::Encoder::new(out, level).map_err(failed)?),
-        }))
+        };
+        Ok(Self { out, buffer })
     }
 }
 
@@ -49,17 +54,19 @@ impl Debug for JsonEncoder {
 }
 
 impl Encoder for JsonEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
-        let mut out: &mut dyn Write = match &mut self.0 {
+    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
+        let before = self.buffer.len();
+        let mut out: &mut dyn Write = match &mut self.out {
             Compressor::None(out) => out,
             Compressor::Gzip(out) => out,
             Compressor::Zstd(out) => out,
         };
-        write_json_lines(rows, Nulls::LeftOut, &mut out).map_err(failed)
+        write_json_lines(rows, Nulls::LeftOut, &mut out).map_err(failed)?;
+        Ok((self.buffer.len() - before) as u64)
     }
 
     fn finish(self: Box<Self>, _metadata: &[(&str, String)]) -> Result<()> {
-        match self.0 {
+        match self.out {
             Compressor::None(_) => Ok(()),
             Compressor::Gzip(out) => out.finish().map(drop).map_err(failed),
             Compressor::Zstd(out) => out.finish().map(drop).map_err(failed),

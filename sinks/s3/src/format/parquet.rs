@@ -55,20 +55,13 @@ pub(crate) enum Dictionary {
 }
 
 /// A Parquet file: each [`Encoder::encode`] makes a row group.
-pub(crate) struct ParquetEncoder {
-    writer: ArrowWriter<Buffer>,
-    out: Buffer,
-}
-
-/// Room for what a row group writes beside its pages, and for the footer of a small file.
-const FOOTER_BYTES: usize = 16 << 10;
+pub(crate) struct ParquetEncoder(ArrowWriter<Buffer>);
 
 impl ParquetEncoder {
     /// The encodings of the columns follow from the first rows.
     pub(crate) fn start(options: &ParquetOptions, sample: &RecordBatch, out: Buffer) -> Result<Self> {
         let sample = with_columns(sample)?;
-        let writer = ArrowWriter::try_new(out.clone(), sample.schema(), Some(properties(options, &sample)?)).map_err(failed)?;
-        Ok(Self { writer, out })
+        ArrowWriter::try_new(out, sample.schema(), Some(properties(options, &sample)?)).map(Self).map_err(failed)
     }
 }
 
@@ -79,18 +72,19 @@ impl std::fmt::Debug for ParquetEncoder {
 }
 
 impl Encoder for ParquetEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
+    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
+        let before = self.0.bytes_written();
         let rows = with_columns(rows)?;
-        self.writer.write(&rows).map_err(failed)?;
-        self.out.reserve(self.writer.in_progress_size() + FOOTER_BYTES);
-        self.writer.flush().map_err(failed)
+        self.0.write(&rows).map_err(failed)?;
+        self.0.flush().map_err(failed)?;
+        Ok((self.0.bytes_written() - before) as u64)
     }
 
     fn finish(mut self: Box<Self>, metadata: &[(&str, String)]) -> Result<()> {
         for (key, value) in metadata {
-            self.writer.append_key_value_metadata(KeyValue::new((*key).to_owned(), value.clone()));
+            self.0.append_key_value_metadata(KeyValue::new((*key).to_owned(), value.clone()));
         }
-        self.writer.close().map(drop).map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))
+        self.0.close().map(drop).map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))
     }
 }
 

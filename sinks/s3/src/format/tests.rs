@@ -19,11 +19,8 @@ use lakefeed_core::{Config, ConfigDef};
 
 use super::parquet::{Dictionary, ParquetOptions};
 use super::*;
-use crate::encoding::Encoders;
 use crate::file::OpenFile;
-use crate::requests::Requests;
 use crate::rows::{Part, Rows};
-use crate::upload::Beside;
 
 /// Three rows: ordinary values, values at the edges, nulls.
 fn rows() -> RecordBatch {
@@ -69,40 +66,17 @@ fn push(file: &mut OpenFile, rows: RecordBatch) {
     file.push(Part { of: &of, indices: &indices }, 0).expect("pushed");
 }
 
-/// What encodes files of a format.
-pub(crate) fn encoders(format: Format) -> Encoders {
-    Encoders::new(format, Beside::new(Requests::new(1, 0)))
-}
-
-/// Waits until no row is being encoded, and takes the bytes.
-pub(crate) async fn take_all(file: &OpenFile) -> Bytes {
-    while file.held_bytes() > file.waiting_bytes() + file.encoded_bytes() {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
-    file.take_encoded()
-}
-
 /// The bytes of a file of these batches; each is encoded by itself, and taken in between as for an upload in parts.
-fn try_file(format: &Format, batches: &[RecordBatch]) -> Result<Bytes> {
-    let work = async {
-        let encoders = encoders(format.clone());
-        let mut file = OpenFile::new(batches[0].schema(), 0, 0);
-        let mut bytes = Vec::new();
-        for batch in batches {
-            push(&mut file, batch.clone());
-            if batches.len() > 1 {
-                file.encode(&encoders);
-                bytes.extend_from_slice(&take_all(&file).await);
-            }
-        }
-        bytes.extend_from_slice(&file.finish(&encoders, vec![("k", "v".to_owned())], |_| {}).bytes().await?);
-        Ok(bytes.into())
-    };
-    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(work)
-}
-
 fn file(format: &Format, batches: &[RecordBatch]) -> Bytes {
-    try_file(format, batches).expect("encoded")
+    let mut file = OpenFile::new(batches[0].schema(), 0, 0);
+    let mut bytes = Vec::new();
+    for batch in batches {
+        push(&mut file, batch.clone());
+        file.encode(format).expect("encoded");
+        bytes.extend_from_slice(&file.take_encoded());
+    }
+    bytes.extend_from_slice(&file.finish(format, &[("k", "v".to_owned())]).expect("finished"));
+    bytes.into()
 }
 
 fn parquet_rows(bytes: Bytes) -> (RecordBatch, ParquetMetaData) {
@@ -217,7 +191,9 @@ fn avro_blocks_are_small() {
 fn names_that_become_one_in_avro_are_named() {
     let column = || Arc::new(Int64Array::from(vec![1])) as ArrayRef;
     let rows = RecordBatch::try_from_iter([("a b", column()), ("a-b", column())]).expect("valid");
-    let error = try_file(&Format::Avro(None), &[rows]).expect_err("the same name").chain();
+    let mut file = OpenFile::new(rows.schema(), 0, 0);
+    push(&mut file, rows);
+    let error = file.encode(&Format::Avro(None)).expect_err("the same name").chain();
     assert!(error.contains("'a b' and 'a-b' would both be called 'a_b'"), "{error}");
 }
 
