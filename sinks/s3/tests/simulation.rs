@@ -159,8 +159,10 @@ impl Writer {
             return;
         }
         let lake = self.asked.swap_remove(random.below(self.asked.len()));
-        let inventory =
-            (self.id % 2 == 0).then(|| self.inventory.get_or_insert_with(|| world.store.keys().map(|(lake, _)| lake.clone()).collect()));
+        let inventory = self
+            .id
+            .is_multiple_of(2)
+            .then(|| self.inventory.get_or_insert_with(|| world.store.keys().map(|(lake, _)| lake.clone()).collect()));
         let lacks = inventory.is_some_and(|lakes| !lakes.contains(&lake));
         let last = match world.newest(&lake) {
             _ if lacks || self.is(Break::NoLookup) => -1,
