@@ -51,6 +51,8 @@ pub(crate) struct View {
     pub(crate) offsets: BTreeMap<String, BTreeMap<String, String>>,
     /// For each topic and partition the offset of the first record that is not applied yet.
     positions: [Vec<i64>; 3],
+    /// How many records of each topic were applied.
+    applied: [u64; 3],
 }
 
 impl Log {
@@ -127,9 +129,23 @@ impl Log {
                 *slot = record.offset + 1;
             }
         })?;
+        self.wait_until(of, |view| view.positions[of as usize].iter().zip(&reached).all(|(applied, reached)| applied >= reached))
+    }
+
+    /// How many records of a topic were applied.
+    pub(crate) fn count(&self, of: Of) -> u64 {
+        self.view().applied[of as usize]
+    }
+
+    /// Waits until so many records of a topic were applied: those of a transaction can be read a little after its commit is answered.
+    pub(crate) fn wait_for(&self, of: Of, count: u64) -> Result<()> {
+        self.wait_until(of, |view| view.applied[of as usize] >= count)
+    }
+
+    fn wait_until(&self, of: Of, holds: impl Fn(&View) -> bool) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
         let mut view = self.view();
-        while view.positions[of as usize].iter().zip(&reached).any(|(applied, reached)| applied < reached) {
+        while !holds(&view) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Error::retry(format!("the topic {} can't be followed now; the worker's log says why", self.topic(of))));
@@ -146,6 +162,7 @@ impl Log {
         if let Some(slot) = slot {
             *slot = record.offset + 1;
         }
+        view.applied[of as usize] += 1;
         drop(view);
         self.moved.notify_all();
     }

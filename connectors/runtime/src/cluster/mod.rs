@@ -222,10 +222,12 @@ impl Cluster {
         if let Ok(pairs) = &decided
             && !pairs.is_empty()
         {
+            let applied = self.log.count(Of::Config) + pairs.len() as u64;
             producer.begin()?;
             self.log.send(&producer, Of::Config, pairs).map_err(|error| self.too_large(pairs, error))?;
             producer.commit_transaction().map_err(|error| self.too_large(pairs, error))?;
-            self.log.catch_up(Of::Config)?;
+            // Nobody else has written since: these are the next records.
+            self.log.wait_for(Of::Config, applied)?;
         }
         // After trouble a new one is made.
         *writer = Some(producer);
