@@ -103,6 +103,17 @@ free_port() {
   done
 }
 
+# answers PORT PATH: whether a server says 200 to GET PATH; without curl, which not every machine has. One connection for question and
+# answer, in a subshell: a refusal ends that only.
+answers() (
+  {
+    exec 9<>"/dev/tcp/127.0.0.1/$1" &&
+      printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&9 &&
+      IFS= read -r -t 5 status <&9
+  } 2>/dev/null || exit 1
+  case $status in *' 200 '*) exit 0 ;; *) exit 1 ;; esac
+)
+
 # serve NAME DIR READY START: runs one server in the foreground. START PORT makes it (in the background, sets $server), READY PORT
 # tells whether it answers. DIR/address appears, complete, once it does. It stops on SIGTERM and SIGINT and, with `attached=1`, when
 # standard input ends: so it can't outlive the process that started it, however that one dies. DIR goes too then.

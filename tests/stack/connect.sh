@@ -32,16 +32,6 @@ PROPERTIES
   server=$!
 }
 
-# Answers GET /health with 200; without curl, which not every machine has.
-ready() {
-  local status
-  {
-    exec 9<>"/dev/tcp/127.0.0.1/$1" &&
-      printf 'GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n' >&9 &&
-      IFS= read -r -t 5 status <&9
-  } 2>/dev/null || return 1
-  exec 9>&-
-  case $status in *" 200 "*) return 0 ;; *) return 1 ;; esac
-}
+ready() { answers "$1" /health; }
 
 serve 'Kafka Connect' "$dir" ready start

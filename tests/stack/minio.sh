@@ -19,14 +19,6 @@ start() {
   server=$!
 }
 
-ready() { health "$1" 2>/dev/null; }
-
-# One connection for question and answer, in a subshell: a refusal ends that only.
-health() (
-  exec 9<>"/dev/tcp/127.0.0.1/$1"
-  printf 'GET /minio/health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n' >&9
-  read -r -t 5 status <&9
-  case $status in *' 200 '*) exit 0 ;; *) exit 1 ;; esac
-)
+ready() { answers "$1" /minio/health/ready; }
 
 serve MinIO "$dir" ready start
