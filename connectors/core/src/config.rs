@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::{Error, Result, printable};
 
@@ -339,6 +340,11 @@ impl Config {
     /// A number.
     pub fn int(&self, key: &str) -> Option<i64> {
         self.get(key)?.parse().ok()
+    }
+
+    /// A number of milliseconds; one that is missing or negative is 0.
+    pub fn millis(&self, key: &str) -> Duration {
+        Duration::from_millis(self.int(key).and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default())
     }
 
     /// A number.

@@ -9,6 +9,7 @@ use lakefeed_kafka::ClientSettings;
 use crate::backoff::Backoff;
 use crate::converters;
 use crate::files::ConnectorFile;
+use crate::validators::{at_least_minus_one, at_least_one, at_least_zero};
 use crate::worker_config::WorkerConfig;
 
 const COMMON: &[Key] = &[
@@ -152,18 +153,6 @@ const PREFIXES: &[(&str, &str)] = &[
     ("topic.creation.", "Accepted as in Kafka Connect."),
 ];
 
-fn at_least_one(value: &str) -> Result<(), String> {
-    if value.parse::<i32>().is_ok_and(|n| n >= 1) { Ok(()) } else { Err("expected at least 1".into()) }
-}
-
-fn at_least_zero(value: &str) -> Result<(), String> {
-    if value.parse::<i64>().is_ok_and(|n| n >= 0) { Ok(()) } else { Err("expected at least 0".into()) }
-}
-
-fn at_least_minus_one(value: &str) -> Result<(), String> {
-    if value.parse::<i64>().is_ok_and(|n| n >= -1) { Ok(()) } else { Err("expected at least 0, or -1 for without end".into()) }
-}
-
 fn printable_name(value: &str) -> Result<(), String> {
     let control = value.chars().any(char::is_control);
     if control { Err("expected a text without control characters".into()) } else { Ok(()) }
@@ -218,21 +207,17 @@ impl Connector {
     /// How long an operation is tried again, and the longest wait between tries; without an end `None`.
     pub(crate) fn retries(&self) -> (Option<Duration>, Duration) {
         let limit = self.config.int("errors.retry.timeout").and_then(|ms| u64::try_from(ms).ok());
-        (limit.map(Duration::from_millis), self.millis("errors.retry.delay.max.ms"))
+        (limit.map(Duration::from_millis), self.config.millis("errors.retry.delay.max.ms"))
     }
 
     /// The waits before the task starts over.
     pub(crate) fn restart_backoff(&self) -> Backoff {
-        Backoff::new(self.millis("task.restart.backoff.ms"), self.millis("task.restart.backoff.max.ms"))
+        Backoff::new(self.config.millis("task.restart.backoff.ms"), self.config.millis("task.restart.backoff.max.ms"))
     }
 
     /// How often the task starts over; without an end `None`.
     pub(crate) fn restart_attempts(&self) -> Option<u32> {
         self.config.int("task.restart.max.attempts").and_then(|n| u32::try_from(n).ok())
-    }
-
-    fn millis(&self, key: &str) -> Duration {
-        Duration::from_millis(self.config.int(key).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0))
     }
 
     pub(crate) fn decoder_options(&self, converter: Converter) -> DecoderOptions {

@@ -30,6 +30,7 @@ mod state;
 mod stats;
 mod task;
 mod task_thread;
+mod validators;
 mod worker;
 mod worker_config;
 

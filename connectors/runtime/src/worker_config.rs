@@ -362,15 +362,15 @@ impl WorkerConfig {
     }
 
     pub(crate) fn commit_interval(&self) -> Duration {
-        self.millis("offset.flush.interval.ms")
+        self.config.millis("offset.flush.interval.ms")
     }
 
     pub(crate) fn flush_timeout(&self) -> Duration {
-        self.millis("offset.flush.timeout.ms")
+        self.config.millis("offset.flush.timeout.ms")
     }
 
     pub(crate) fn shutdown_timeout(&self) -> Duration {
-        self.millis("task.shutdown.graceful.timeout.ms")
+        self.config.millis("task.shutdown.graceful.timeout.ms")
     }
 
     pub(crate) fn memory_budget(&self) -> usize {
@@ -383,9 +383,5 @@ impl WorkerConfig {
 
     pub(crate) fn creates_topics(&self) -> bool {
         self.config.bool("topic.creation.enable")
-    }
-
-    fn millis(&self, key: &str) -> Duration {
-        Duration::from_millis(u64::try_from(self.config.int(key).unwrap_or(0)).unwrap_or(0))
     }
 }

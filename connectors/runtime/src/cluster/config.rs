@@ -5,6 +5,22 @@ use std::time::Duration;
 
 use lakefeed_core::{Config, ConfigError, Importance, Key, KeyKind};
 
+use crate::validators::{at_least_one, partitions, replicas};
+
+const fn replicas_of(name: &'static str) -> Key {
+    Key::new(name, KeyKind::Int, "Replicas of that topic when it is made, at most one on each broker; -1: the brokers' default.")
+        .default("3")
+        .validator(replicas)
+        .group("Cluster")
+}
+
+const fn partitions_of(name: &'static str, default: &'static str) -> Key {
+    Key::new(name, KeyKind::Int, "Partitions of that topic when it is made; -1: the brokers' default.")
+        .default(default)
+        .validator(partitions)
+        .group("Cluster")
+}
+
 /// The keys.
 pub(crate) const KEYS: &[Key] = &[
     Key::new("group.id", KeyKind::String, "The cluster that the worker is a member of, with config.storage.topic.")
@@ -18,66 +34,34 @@ pub(crate) const KEYS: &[Key] = &[
     )
     .importance(Importance::High)
     .group("Cluster"),
-    Key::new("config.storage.replication.factor", KeyKind::Int, "Replicas of that topic when it is made, at most one on each broker; -1: the brokers' default.")
-        .default("3")
-        .validator(replicas)
-        .group("Cluster"),
+    replicas_of("config.storage.replication.factor"),
     Key::new("offset.storage.topic", KeyKind::String, "The topic that keeps how far each source has come. Its partitions share out the tasks of the cluster.")
         .importance(Importance::High)
         .group("Cluster"),
-    Key::new("offset.storage.partitions", KeyKind::Int, "Partitions of that topic when it is made; -1: the brokers' default.")
-        .default("25")
-        .validator(partitions)
-        .group("Cluster"),
-    Key::new("offset.storage.replication.factor", KeyKind::Int, "Replicas of that topic when it is made, at most one on each broker; -1: the brokers' default.")
-        .default("3")
-        .validator(replicas)
-        .group("Cluster"),
+    partitions_of("offset.storage.partitions", "25"),
+    replicas_of("offset.storage.replication.factor"),
     Key::new("status.storage.topic", KeyKind::String, "The topic that keeps what connectors and tasks do.")
         .importance(Importance::High)
         .group("Cluster"),
-    Key::new("status.storage.partitions", KeyKind::Int, "Partitions of that topic when it is made; -1: the brokers' default.")
-        .default("5")
-        .validator(partitions)
-        .group("Cluster"),
-    Key::new("status.storage.replication.factor", KeyKind::Int, "Replicas of that topic when it is made, at most one on each broker; -1: the brokers' default.")
-        .default("3")
-        .validator(replicas)
-        .group("Cluster"),
+    partitions_of("status.storage.partitions", "5"),
+    replicas_of("status.storage.replication.factor"),
     Key::new("session.timeout.ms", KeyKind::Int, "Milliseconds after which a member of the cluster that is not heard of counts as gone.")
         .default("10000")
-        .validator(positive)
+        .validator(at_least_one)
         .group("Cluster"),
     Key::new("heartbeat.interval.ms", KeyKind::Int, "Milliseconds between two signs of life of a member of the cluster.")
         .default("3000")
-        .validator(positive)
+        .validator(at_least_one)
         .group("Cluster"),
     Key::new("rebalance.timeout.ms", KeyKind::Int, "Milliseconds that a member has to give up tasks, which publish and commit what they hold.")
         .default("60000")
-        .validator(positive)
+        .validator(at_least_one)
         .group("Cluster"),
     Key::new("scheduled.rebalance.max.delay.ms", KeyKind::Int, "Accepted as in Kafka Connect; tasks of a worker that is gone are taken over at once.")
         .importance(Importance::Low)
         .group("Cluster"),
     Key::new("connect.protocol", KeyKind::String, "Accepted as in Kafka Connect.").importance(Importance::Low).group("Cluster"),
 ];
-
-fn replicas(value: &str) -> Result<(), String> {
-    at_least_one_or_default(value, i16::MAX.into())
-}
-
-fn partitions(value: &str) -> Result<(), String> {
-    at_least_one_or_default(value, i32::MAX)
-}
-
-fn at_least_one_or_default(value: &str, most: i32) -> Result<(), String> {
-    let fits = value.parse::<i32>().is_ok_and(|n| n == -1 || (1..=most).contains(&n));
-    if fits { Ok(()) } else { Err("expected at least 1, or -1 for the brokers' default".into()) }
-}
-
-fn positive(value: &str) -> Result<(), String> {
-    if value.parse::<i32>().is_ok_and(|n| n > 0) { Ok(()) } else { Err("expected at least 1".into()) }
-}
 
 /// A topic, and how it is made if it is not there.
 #[derive(Debug, Clone)]
@@ -107,7 +91,6 @@ impl ClusterConfig {
     pub(crate) fn read(config: &Config) -> Option<Self> {
         config.get("config.storage.topic")?;
         let number = |key: String| config.int(&key).and_then(|n| i32::try_from(n).ok());
-        let millis = |key: &str| Duration::from_millis(config.int(key).and_then(|n| u64::try_from(n).ok()).unwrap_or_default());
         let topic = |prefix: &'static str| TopicConfig {
             prefix,
             name: config.text(&format!("{prefix}.topic")).to_owned(),
@@ -118,9 +101,9 @@ impl ClusterConfig {
         Some(Self {
             group: config.text("group.id").to_owned(),
             topics: PREFIXES.map(topic),
-            session_timeout: millis("session.timeout.ms"),
-            heartbeat_interval: millis("heartbeat.interval.ms"),
-            rebalance_timeout: millis("rebalance.timeout.ms"),
+            session_timeout: config.millis("session.timeout.ms"),
+            heartbeat_interval: config.millis("heartbeat.interval.ms"),
+            rebalance_timeout: config.millis("rebalance.timeout.ms"),
         })
     }
 
