@@ -37,7 +37,7 @@ pub(crate) async fn config(State(app): Shared, Path(class): Path<String>) -> Res
 fn part(class: &str) -> Option<Vec<Value>> {
     let simple = |class: &str| class.rsplit('.').next().unwrap_or_default().to_owned();
     if CONVERTERS.iter().any(|known| *known == class || simple(known) == class) {
-        return Some(converter_keys(&simple(class)).enumerate().map(|(i, (name, key))| named_json(key, i, name)).collect());
+        return Some(converter_keys(&simple(class)).into_iter().enumerate().map(|(i, (name, key))| named_json(key, i, name)).collect());
     }
     let (transforms, predicates) = Transforms::classes();
     let found = transforms.map(|class| ("transforms", class)).chain(predicates.map(|class| ("predicates", class)));

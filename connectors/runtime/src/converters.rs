@@ -80,7 +80,7 @@ pub const CONVERTERS: [&str; 11] = [
 ];
 
 /// The keys of a converter by its simple name, each as it is called behind `value.converter.`.
-pub fn converter_keys(class: &str) -> impl Iterator<Item = (&'static str, &'static Key)> {
+pub fn converter_keys(class: &str) -> Vec<(&'static str, &'static Key)> {
     const JSON: &[&str] = &["schemas.enable", "schema.content", "schemas.cache.size", "decimal.format", "replace.null.with.default"];
     const TEXT: &[&str] = &["converter.encoding"];
     let of = |name: &str| match class {
@@ -90,7 +90,7 @@ pub fn converter_keys(class: &str) -> impl Iterator<Item = (&'static str, &'stat
         _ => false,
     };
     let named = VALUE_KEYS.iter().map(|key| (key.name.trim_start_matches("value.converter."), key));
-    named.filter(|(name, _)| of(name)).collect::<Vec<_>>().into_iter()
+    named.filter(|(name, _)| of(name)).collect()
 }
 
 fn simple(class: &str) -> &str {
@@ -152,26 +152,26 @@ fn json<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Converter {
     }
 }
 
-/// The value converter of a connector: its own, with its own keys alone, or else the worker's, as Kafka Connect has it.
+/// The file that says which converter counts: the connector's if it names one, with its own keys alone, or else the worker's, as Kafka Connect
+/// has it. And whether it is the connector's.
+fn deciding<'a>(side: &str, connector: &'a Config, worker: &'a Config) -> (&'a Config, bool) {
+    let own = connector.get(&format!("{side}.converter")).is_some();
+    (if own { connector } else { worker }, own)
+}
+
+/// The value converter of a connector.
 pub(crate) fn resolve(connector: &Config, worker: &Config) -> Result<Reading, ConfigError> {
-    let found = match reading("value", connector)? {
-        Some(own) => Some(own),
-        None => reading("value", worker)?,
-    };
+    let found = reading("value", deciding("value", connector, worker).0)?;
     Ok(found.unwrap_or(Reading { converter: Converter::Json, registry: None }))
 }
 
 /// How a sink reads keys; `None`: not at all, they are kept as the bytes that they are. That is so unless the connector's own file names a
 /// converter that makes something of them, or they are transformed: what the worker's file says counts then too.
 pub(crate) fn key_reading(connector: &Config, worker: &Config, transformed: bool) -> Result<Option<Reading>, ConfigError> {
-    let own = reading("key", connector)?;
     if !transformed {
-        return Ok(own.filter(|own| !matches!(own.converter, Converter::Single(Single::Text | Single::Bytes))));
+        return Ok(reading("key", connector)?.filter(|own| !matches!(own.converter, Converter::Single(Single::Text | Single::Bytes))));
     }
-    let found = match own {
-        Some(own) => Some(own),
-        None => reading("key", worker)?,
-    };
+    let found = reading("key", deciding("key", connector, worker).0)?;
     Ok(Some(found.unwrap_or(Reading { converter: Converter::Single(Single::Text), registry: None })))
 }
 
@@ -249,10 +249,7 @@ impl Strategy {
 /// What to set.
 pub(crate) fn form(side: &str, connector: &Config, worker: &Config) -> Result<Form, ConfigError> {
     let key = format!("{side}.converter");
-    let (config, own) = match connector.get(&key) {
-        Some(_) => (connector, true),
-        None => (worker, false),
-    };
+    let (config, own) = deciding(side, connector, worker);
     let Some(class) = config.get(&key) else { return Ok(Form::AsItIs) };
     let prefix = format!("{key}.");
     let get = |name: &str| config.get(&format!("{prefix}{name}"));
@@ -301,19 +298,14 @@ fn no_own_certificates(prefix: &str, config: &Config) -> Result<(), ConfigError>
 /// # Errors
 /// What to set.
 pub(crate) fn processor_reading(connector: &Config, worker: &Config) -> Result<Option<Reading>, ConfigError> {
-    let own = reading("value", connector)?;
-    let asked = connector.get("value.converter.schemas.enable").is_some();
-    let (found, asked) = match own {
-        Some(own) => (Some(own), asked),
-        None => (reading("value", worker)?, false),
-    };
-    match found {
+    let (config, own) = deciding("value", connector, worker);
+    let asked = own && config.get("value.converter.schemas.enable").is_some();
+    match reading("value", config)? {
         None => Ok(None),
         Some(Reading { converter: Converter::Json | Converter::Single(Single::Text | Single::Bytes), .. }) => Ok(None),
         Some(Reading { converter: Converter::JsonWithSchema | Converter::JsonOfSchema(_), .. }) if !asked => Ok(None),
         Some(Reading { converter: Converter::Single(_), .. }) => {
-            let class = connector.get(VALUE).or_else(|| worker.get(VALUE)).unwrap_or_default();
-            Err(ConfigError::value(VALUE, class, "a processor reads objects: use JsonConverter or AvroConverter"))
+            Err(ConfigError::value(VALUE, config.text(VALUE), "a processor reads objects: use JsonConverter or AvroConverter"))
         }
         found => Ok(found),
     }
