@@ -111,10 +111,10 @@ fn has_members(error: &KafkaError) -> bool {
 
 fn refused(settings: &ClientSettings, cause: KafkaError) -> Error {
     let group = settings.get("group.id").unwrap_or_default();
+    if has_members(&cause) {
+        return Error::config(format!("the group {group} still has members; wait until they have left")).with_source(cause);
+    }
     match code(&cause) {
-        _ if has_members(&cause) => {
-            Error::config(format!("the group {group} still has members; wait until they have left")).with_source(cause)
-        }
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
             Error::config(format!("a partition does not exist on Kafka at {}", settings.bootstrap())).with_source(cause)
         }

@@ -220,10 +220,7 @@ impl<'a> SinkTask<'a> {
         self.env.topics.used(&records.topic);
         self.env.stats.bytes_in.add(records.payload_bytes() as u64);
         let decoded = decoders.values.decode(&records);
-        let decoded = match &keys {
-            Some(keys) => decoders.chain.apply_with_keys(&records, decoded, Some(keys))?,
-            None => decoders.chain.apply(&records, decoded)?,
-        };
+        let decoded = decoders.chain.apply_with_keys(&records, decoded, keys.as_ref())?;
         for rejected in &decoded.rejected {
             self.dead_letters.record(self.env, &records, rejected, self.sink.reject_store())?;
         }

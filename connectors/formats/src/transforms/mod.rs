@@ -226,7 +226,7 @@ impl Chain {
     /// # Errors
     /// `Fatal`: a mistake of this crate.
     pub fn apply(&mut self, records: &Records, decoded: Decoded) -> Result<Decoded> {
-        if self.steps.is_empty() { Ok(decoded) } else { self.apply_with_keys(records, decoded, None) }
+        self.apply_with_keys(records, decoded, None)
     }
 
     /// As [`Chain::apply`], with the decoded keys of the same records, as if they were values. Rows whose keys were rejected are too.
@@ -234,6 +234,9 @@ impl Chain {
     /// # Errors
     /// As [`Chain::apply`].
     pub fn apply_with_keys(&mut self, records: &Records, decoded: Decoded, keys: Option<&Decoded>) -> Result<Decoded> {
+        if self.steps.is_empty() && keys.is_none() {
+            return Ok(decoded);
+        }
         let Decoded { rows: batch, indices, tombstones, dropped, rejected, single, beside: _ } = decoded;
         let mut losses = Losses { tombstones, dropped, rejected };
         let all = batch.schema_ref().fields().iter().cloned().zip(batch.columns().iter().cloned()).collect();
