@@ -46,6 +46,8 @@ impl Refusal {
 /// first the next time, is decided here.
 pub(crate) struct Client {
     addresses: Vec<Address>,
+    /// For what the library has no call for: it keeps its own clients, one for each address, to itself.
+    plain: reqwest::Client,
     /// The address that answered last.
     current: usize,
 }
@@ -53,7 +55,6 @@ pub(crate) struct Client {
 struct Address {
     url: String,
     settings: SrSettings,
-    plain: reqwest::Client,
     credentials: Credentials,
 }
 
@@ -81,11 +82,11 @@ impl Client {
             Ok(Address {
                 url: url.clone(),
                 settings: library.set_timeout(TIMEOUT).build_with(builder()).map_err(|e| failed(e.error))?,
-                plain: builder().build().map_err(|e| failed(e.to_string()))?,
                 credentials: settings.credentials.clone(),
             })
         };
-        Ok(Self { addresses: settings.urls.iter().map(address).collect::<Result<_>>()?, current: 0 })
+        let plain = builder().build().map_err(|e| Error::config("the client of the Schema Registry can't be made").with_source(e))?;
+        Ok(Self { addresses: settings.urls.iter().map(address).collect::<Result<_>>()?, plain, current: 0 })
     }
 
     /// Asks each address, until one answers.
@@ -135,7 +136,7 @@ impl Client {
     /// The subjects that a schema is registered under, which the library has no call for; none where the registry does not say.
     pub(crate) fn subjects(&self, id: u32) -> Vec<String> {
         let Some(address) = self.addresses.get(self.current) else { return Vec::new() };
-        let request = address.plain.get(format!("{}/schemas/ids/{id}/versions", address.url));
+        let request = self.plain.get(format!("{}/schemas/ids/{id}/versions", address.url));
         let request = match &address.credentials {
             Credentials::None => request,
             Credentials::Basic { user, password } => request.basic_auth(user, Some(password)),
