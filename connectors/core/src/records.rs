@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::builder::BinaryBuilder;
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, BinaryArray, ListArray, StringArray, StructArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Fields};
@@ -100,6 +101,14 @@ impl Headers {
     pub fn to_list(&self) -> ListArray {
         let pairs = StructArray::new(pair_fields(), vec![Arc::new(self.names.clone()), Arc::new(self.values.clone())], None);
         ListArray::new(Arc::new(Field::new_list_field(pairs.data_type().clone(), false)), self.rows.clone(), Arc::new(pairs), None)
+    }
+
+    /// The headers of such a column; its children are shared, not copied.
+    pub fn from_list(list: &ListArray) -> Self {
+        // Columns of headers are made by `to_list` alone, and by selecting from such ones.
+        let pairs = list.values().as_struct();
+        let (names, values) = (pairs.column(0).as_string::<i32>().clone(), pairs.column(1).as_binary::<i32>().clone());
+        Self { rows: list.offsets().clone(), names, values }
     }
 
     /// The column of so many records without headers.
@@ -230,6 +239,9 @@ mod tests {
         assert_eq!(headers.of(2).count(), 0);
         let list = headers.to_list();
         assert_eq!((list.len(), list.value_length(1), list.values().len(), Headers::empty_list(2).value_length(1)), (3, 2, 2, 0));
+        let back = Headers::from_list(&list.slice(1, 2));
+        assert_eq!(back.of(0).collect::<Vec<_>>(), [("x", Some(&b"1"[..])), ("y", None)]);
+        assert_eq!(back.of(1).count(), 0);
         assert_eq!((records.value(0), records.value(1), records.value(2)), (Some(&b"a"[..]), None, Some(&b""[..])));
         let rest = records.from_offset(8);
         assert_eq!((rest.len(), rest.headers.as_ref().map(|h| h.of(0).count()), rest.value(1)), (2, Some(2), Some(&b""[..])));

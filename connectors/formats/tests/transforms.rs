@@ -8,7 +8,7 @@ use std::fmt::Write;
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use common::describe;
-use lakefeed_core::{Config, ConfigDef, Key, KeyKind, Records, RecordsBuilder, Stage};
+use lakefeed_core::{Config, ConfigDef, Headers, Key, KeyKind, Records, RecordsBuilder, Stage};
 use lakefeed_formats::{Converter, Decoded, Decoder, DecoderOptions, Nulls, Place, Single, Transforms, key_texts, write_json_lines};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -85,11 +85,7 @@ fn block_of(lines: &[&str], out: &mut String) {
         let undecoded = decoded.rejected.len();
         let keys = Records { values: records.keys.clone(), ..records.clone() };
         let keys = transforms.uses_keys().then(|| key_decoder.decode(&keys));
-        let decoded = match &keys {
-            Some(keys) => chain.apply_with_keys(&records, decoded, Some(keys)),
-            None => chain.apply(&records, decoded),
-        };
-        let decoded = decoded.expect("transformed");
+        let decoded = chain.apply_with_keys(&records, decoded, keys.as_ref()).expect("transformed");
         let bad_keys = keys.map_or(0, |keys| keys.rejected.len());
         let transformed = decoded.rejected.iter().filter(|rejected| rejected.stage == Stage::Transformation).count();
         assert_eq!(transformed, decoded.rejected.len() - undecoded - bad_keys, "the stage of what a transform has rejected");
@@ -111,13 +107,10 @@ fn describe_beside(decoded: &Decoded, out: &mut String) {
         writeln!(out, "k {}", texts.join(" ")).expect("a string");
     }
     if let Some(headers) = &decoded.beside.headers {
+        let pairs = Headers::from_list(headers);
         let row = |row: usize| {
-            let pairs = headers.value(row);
-            let (names, values) = (pairs.as_struct().column(0).as_string::<i32>(), pairs.as_struct().column(1).as_binary::<i32>());
-            let pair = |at| {
-                format!("{}={}", names.value(at), if values.is_null(at) { "~".into() } else { String::from_utf8_lossy(values.value(at)) })
-            };
-            (0..pairs.len()).map(pair).collect::<Vec<_>>().join(",")
+            let pair = |(name, value): (&str, Option<&[u8]>)| format!("{name}={}", value.map_or("~".into(), String::from_utf8_lossy));
+            pairs.of(row).map(pair).collect::<Vec<_>>().join(",")
         };
         writeln!(out, "h {}", (0..headers.len()).map(row).collect::<Vec<_>>().join(" ; ")).expect("a string");
     }

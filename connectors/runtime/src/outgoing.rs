@@ -7,11 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
 use arrow_array::{Array, BinaryArray, BooleanArray, RecordBatch};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
-use lakefeed_core::{Clock as _, Error, Output, OutputRow, Records, RecordsBuilder, Rejected, Result, RowSchema, SystemClock};
+use lakefeed_core::{Clock as _, Error, Headers, Output, OutputRow, Records, RecordsBuilder, Rejected, Result, RowSchema, SystemClock};
 use lakefeed_formats::{
     AvroWriter, Chain, Converter, DeclaredType, Decoder, DecoderOptions, SchemaConflict, Single, Transforms, Written, avro_name,
     avro_schema_of, keys_present,
@@ -131,13 +130,12 @@ impl Outgoing {
             made.extend(decoded.tombstones.iter().map(row));
         }
         made.sort_by_key(|made| made.record);
+        let headers = decoded.beside.headers.as_ref().map(Headers::from_list);
         for Made { record, topic, key, value, row } in made {
             to.to_topic(&topic);
             to.push(key.as_deref(), value.as_deref(), rows[record].timestamp_ms);
-            if let Some((headers, row)) = decoded.beside.headers.as_ref().zip(row) {
-                let pairs = headers.value(row);
-                let (names, values) = (pairs.as_struct().column(0).as_string::<i32>(), pairs.as_struct().column(1).as_binary::<i32>());
-                (0..pairs.len()).for_each(|at| to.push_header(names.value(at), values.is_valid(at).then(|| values.value(at))));
+            if let Some((headers, row)) = headers.as_ref().zip(row) {
+                headers.of(row).for_each(|(name, value)| to.push_header(name, value));
             }
         }
         Ok(())

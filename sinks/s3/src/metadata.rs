@@ -86,10 +86,8 @@ fn headers(batch: &Batch) -> ListArray {
 }
 
 /// Whether all of a row's headers have text as values.
-fn has_text_headers(headers: &ListArray, row: usize) -> bool {
-    let pairs = headers.value(row);
-    let values = pairs.as_struct().column(1).as_binary::<i32>();
-    values.iter().flatten().all(|value| str::from_utf8(value).is_ok())
+fn has_text_headers(headers: &Headers, row: usize) -> bool {
+    headers.of(row).all(|(_, value)| value.is_none_or(|value| str::from_utf8(value).is_ok()))
 }
 
 /// A row that can't have its metadata columns: its index, the field and what is wrong.
@@ -116,7 +114,8 @@ pub(crate) fn unfit(columns: &[MetadataColumn], batch: &Batch) -> Vec<Unfit> {
         }
         if let (MetadataColumn::Headers, Some(headers)) = (column, &batch.headers) {
             let message = "a header of the record is not UTF-8; use _headers_bytes in the place of _headers in metadata.columns";
-            unfit.extend((0..headers.len()).filter(|row| !has_text_headers(headers, *row)).map(|row| (row, None, message.to_owned())));
+            let rows = Headers::from_list(headers);
+            unfit.extend((0..headers.len()).filter(|row| !has_text_headers(&rows, *row)).map(|row| (row, None, message.to_owned())));
         }
     }
     unfit.sort_by_key(|(row, ..)| *row);

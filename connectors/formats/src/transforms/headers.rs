@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef};
 use lakefeed_core::{Config, ConfigError, Headers, RecordsBuilder, Result};
 
 use super::config::Made;
@@ -88,10 +87,11 @@ impl HeaderFrom {
 /// The headers of each row, changed.
 fn changed(mut rows: Rows, change: impl Fn(usize, &mut Vec<Pair>)) -> Rows {
     let count = rows.columns.rows;
-    let old = rows.beside.headers.take();
+    let old = rows.beside.headers.take().map(|headers| Headers::from_list(headers.as_list()));
     let mut builder = RecordsBuilder::with_capacity("".into(), 0, count, 0);
     for row in 0..count {
-        let mut pairs = old.as_ref().map(|headers| pairs(headers, row)).unwrap_or_default();
+        let owned = |(name, value): (&str, Option<&[u8]>)| (name.to_owned(), value.map(<[u8]>::to_vec));
+        let mut pairs = old.as_ref().map(|headers| headers.of(row).map(owned).collect()).unwrap_or_default();
         change(row, &mut pairs);
         builder.push(row as i64, 0, None, None);
         pairs.iter().for_each(|(name, value)| builder.push_header(name, value.as_deref()));
@@ -99,16 +99,4 @@ fn changed(mut rows: Rows, change: impl Fn(usize, &mut Vec<Pair>)) -> Rows {
     let list = builder.finish().headers.map_or_else(|| Headers::empty_list(count), |headers| headers.to_list());
     rows.beside.headers = Some(Arc::new(list));
     rows
-}
-
-fn pairs(headers: &ArrayRef, row: usize) -> Vec<Pair> {
-    let of_row = headers.as_list::<i32>().value(row);
-    let (names, values) = (of_row.as_struct().column(0).as_string::<i32>(), of_row.as_struct().column(1).as_binary::<i32>());
-    (0..of_row.len()).map(|at| (names.value(at).to_owned(), values.is_valid(at).then(|| values.value(at).to_vec()))).collect()
-}
-
-/// Whether a row has a header of this name.
-pub(super) fn has(headers: &ArrayRef, row: usize, name: &str) -> bool {
-    let of_row = headers.as_list::<i32>().value(row);
-    of_row.as_struct().column(0).as_string::<i32>().iter().any(|found| found == Some(name))
 }

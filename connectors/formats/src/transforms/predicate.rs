@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use lakefeed_core::{Config, ConfigError, Records};
+use lakefeed_core::{Config, ConfigError, Headers, Records};
 use regex::Regex;
 
-use super::headers::has;
 use super::rows::Rows;
 
 /// A test of a record, as Kafka Connect's predicates are.
@@ -60,13 +59,16 @@ impl Predicate {
     /// Whether a record is meant; `tombstone`: it has no value.
     fn test(&self, records: &Records, record: u32, tombstone: bool) -> bool {
         match self {
-            Self::HasHeaderKey(name) => {
-                records.headers.as_ref().is_some_and(|headers| headers.of(record as usize).any(|(header, _)| header == name))
-            }
+            Self::HasHeaderKey(name) => records.headers.as_ref().is_some_and(|headers| has(headers, record as usize, name)),
             Self::RecordIsTombstone => tombstone,
             Self::TopicNameMatches(regex) => regex.is_match(&records.topic),
         }
     }
+}
+
+/// Whether a record has a header of this name.
+fn has(headers: &Headers, row: usize, name: &str) -> bool {
+    headers.of(row).any(|(header, _)| header == name)
 }
 
 impl Condition {
@@ -92,7 +94,10 @@ impl Condition {
     pub(super) fn select(&self, records: &Records, rows: &Rows) -> Selection {
         let each = |test: &dyn Fn(usize) -> bool| (0..rows.indices.len()).map(|row| test(row) != self.negate).collect();
         Selection::of(match (&*self.predicate, &rows.beside.headers, &rows.beside.topics) {
-            (Predicate::HasHeaderKey(name), Some(headers), _) => each(&|row| has(headers, row, name)),
+            (Predicate::HasHeaderKey(name), Some(headers), _) => {
+                let headers = Headers::from_list(headers.as_list());
+                each(&|row| has(&headers, row, name))
+            }
             (Predicate::HasHeaderKey(_), None, _) if records.headers.is_some() => {
                 each(&|row| self.predicate.test(records, rows.indices[row], false))
             }
