@@ -52,9 +52,7 @@ impl Sender {
         let Some(topic) = topic.filter(|_| env.worker.transactions()) else {
             return Ok(Self { offsets: offsets.clone(), producer: Producer::new(&settings)?, transaction: None });
         };
-        let id = topic.transactional_id(&env.connector.name, env.context.task);
-        let producer = Producer::new(&settings.set("transactional.id", &id).or("message.timeout.ms", "60000"))?;
-        producer.init_transactions()?;
+        let producer = topic.producer(&settings, &env.connector.name, env.context.task)?;
         Ok(Self { offsets: offsets.clone(), producer, transaction: Some(false) })
     }
 
@@ -79,22 +77,18 @@ impl Sender {
 
     /// Waits until all rows and these positions are safe.
     fn commit(&mut self, env: &TaskEnv, positions: &[Position]) -> Result<()> {
-        let name = &env.connector.name;
-        match &self.offsets {
-            OffsetStore::File(file) => {
-                self.producer.flush(env.worker.flush_timeout())?;
-                return file.store(name, positions);
-            }
-            OffsetStore::Topic(topic) if self.transaction.is_none() => {
-                self.producer.flush(env.worker.flush_timeout())?;
-                topic.send(&self.producer, name, positions)?;
-                return self.producer.flush(env.worker.flush_timeout());
-            }
-            OffsetStore::Topic(_) => {}
+        let (name, timeout) = (&env.connector.name, env.worker.flush_timeout());
+        if self.transaction.is_some() {
+            self.begin()?
+        } else {
+            self.producer.flush(timeout)?
         }
-        self.begin()?;
-        if let OffsetStore::Topic(topic) = &self.offsets {
-            topic.send(&self.producer, name, positions)?;
+        match &self.offsets {
+            OffsetStore::File(file) => return file.store(name, positions),
+            OffsetStore::Topic(topic) => topic.send(&self.producer, name, positions)?,
+        }
+        if self.transaction.is_none() {
+            return self.producer.flush(timeout);
         }
         self.producer.commit_transaction()?;
         self.transaction = Some(false);

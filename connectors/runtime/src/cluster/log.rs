@@ -46,7 +46,7 @@ pub(crate) struct Log {
 #[derive(Debug, Default)]
 pub(crate) struct View {
     pub(crate) targets: BTreeMap<String, TargetState>,
-    pub(crate) statuses: BTreeMap<StatusKey, String>,
+    pub(crate) statuses: BTreeMap<StatusKey, Status>,
     /// Per source connector a map from partition to offset, both JSON.
     pub(crate) offsets: BTreeMap<String, BTreeMap<String, String>>,
     /// For each topic and partition the offset of the first record that is not applied yet.
@@ -137,12 +137,14 @@ impl Log {
         self.view().applied[of as usize]
     }
 
-    /// Waits until so many records of a topic were applied: those of a transaction can be read a little after its commit is answered.
+    /// Waits until so many records of a topic were applied.
     pub(crate) fn wait_for(&self, of: Of, count: u64) -> Result<()> {
         self.wait_until(of, |view| view.applied[of as usize] >= count)
     }
 
-    fn wait_until(&self, of: Of, holds: impl Fn(&View) -> bool) -> Result<()> {
+    /// Waits until what was read so far is as it should be. What was committed can be read a little after the commit is answered: whoever reads to the end at
+    /// once may miss it.
+    pub(crate) fn wait_until(&self, of: Of, holds: impl Fn(&View) -> bool) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
         let mut view = self.view();
         while !holds(&view) {
@@ -184,7 +186,10 @@ impl Log {
         let key = StatusKey::parse(key).ok_or("the key is none of a status")?;
         let mut view = self.view();
         match value {
-            Some(value) => drop(view.statuses.insert(key, String::from_utf8_lossy(value).into_owned())),
+            Some(value) => {
+                let status = key.read(value);
+                view.statuses.insert(key, status);
+            }
             None => drop(view.statuses.remove(&key)),
         }
         Ok(())
@@ -192,7 +197,7 @@ impl Log {
 
     /// What the owner of a connector or a task told last.
     pub(crate) fn status(&self, key: &StatusKey) -> Option<Status> {
-        self.view().statuses.get(key).map(|value| Status::parse(value))
+        self.view().statuses.get(key).cloned()
     }
 
     /// The tasks of a connector that somebody told of.
@@ -200,7 +205,7 @@ impl Log {
         let key = |task| StatusKey::Task(connector.to_owned(), task);
         let view = self.view();
         let of = view.statuses.range(key(0)..=key(u32::MAX));
-        of.filter_map(|(key, value)| Some((key.task()?, Status::parse(value)))).collect()
+        of.filter_map(|(key, status)| Some((key.task()?, status.clone()))).collect()
     }
 
     /// The topics that a connector has used.
@@ -217,6 +222,27 @@ impl Log {
             let value = value.as_ref().map(String::as_bytes);
             let message = lakefeed_kafka::Message { topic, key: Some(key.as_bytes()), value, timestamp_ms: None, headers: &[] };
             producer.send_message(&message)
+        })
+    }
+
+    /// Writes records to a topic, without a transaction, and reads up to them.
+    pub(crate) fn put(&self, worker: &WorkerConfig, of: Of, pairs: &[Pair]) -> Result<()> {
+        let producer = Producer::new(&worker.client_of("producer").set("linger.ms", "0"))?;
+        self.send(&producer, of, pairs)?;
+        producer.flush(worker.flush_timeout())?;
+        self.catch_up(of)
+    }
+}
+
+impl View {
+    /// Whether the offset topic says what these records do.
+    pub(crate) fn has_offsets(&self, pairs: &[Pair]) -> bool {
+        pairs.iter().all(|(key, value)| {
+            // Read as the topic's records are: so both texts are of one form.
+            let read = read_offset(key, value.as_deref().map(str::as_bytes));
+            read.is_ok_and(|(connector, partition, offset)| {
+                self.offsets.get(&connector).and_then(|partitions| partitions.get(&partition)) == offset.as_ref()
+            })
         })
     }
 }

@@ -13,7 +13,7 @@ use lakefeed_core::{Result, TopicPartition};
 use lakefeed_kafka::{ClientSettings, Consumer, Event, Producer};
 
 use crate::cluster::log::{Log, Of};
-use crate::cluster::records::{Pair, Status, StatusKey, topic_value};
+use crate::cluster::records::{Pair, Status, StatusKey};
 use crate::files::TargetState;
 use crate::herder::Herder;
 use crate::stats::TaskState;
@@ -87,7 +87,7 @@ struct Session<'a> {
     producer: Producer,
     leaving: Vec<Leaving>,
     /// What was sent and when, until the topic shows it.
-    sent: BTreeMap<StatusKey, (Option<String>, Instant)>,
+    sent: BTreeMap<StatusKey, (Option<Status>, Instant)>,
 }
 
 impl Member {
@@ -155,21 +155,20 @@ impl Session<'_> {
     }
 
     /// What the status topic should say of what is this worker's.
-    fn wanted(&self) -> BTreeMap<StatusKey, Option<String>> {
+    fn wanted(&self) -> BTreeMap<StatusKey, Option<Status>> {
         let (log, herd, places) = (&self.member.log, self.member.herder.herd(), self.member.herder.shared.places());
         let mut wanted = BTreeMap::new();
         let told = |state: &str, trace: Option<String>, generation: i64| {
-            Some(Status { state: state.to_owned(), trace, worker_id: self.member.worker_id.clone(), generation }.json())
+            Some(Status { state: state.to_owned(), trace, worker_id: self.member.worker_id.clone(), generation })
         };
         for (name, entry) in &herd.connectors {
             if places.has(name, 0) {
                 wanted.insert(StatusKey::Connector(name.clone()), told(entry.target.name(), None, entry.generation));
             }
             wanted.extend(self.tasks(name, entry));
-            let topics = entry.topics.list().into_iter().map(|topic| (StatusKey::Topic(name.clone(), topic.clone()), topic));
+            let topics = entry.topics.list().into_iter().map(|topic| StatusKey::Topic(name.clone(), topic));
             let view = log.view();
-            let new = topics.filter(|(key, _)| !view.statuses.contains_key(key));
-            wanted.extend(new.map(|(key, topic)| (key, Some(topic_value(name, &topic)))));
+            wanted.extend(topics.filter(|key| !view.statuses.contains_key(key)).map(|key| (key, Some(Status::default()))));
         }
         for (name, unreadable) in herd.unreadable.iter().filter(|(name, _)| places.has(name, 0)) {
             let value = told(TaskState::Failed.name(), Some(unreadable.trouble.clone()), unreadable.generation);
@@ -192,7 +191,7 @@ impl Session<'_> {
         wanted
     }
 
-    fn tasks(&self, name: &str, entry: &Entry) -> Vec<(StatusKey, Option<String>)> {
+    fn tasks(&self, name: &str, entry: &Entry) -> Vec<(StatusKey, Option<Status>)> {
         let status = |thread: &TaskThread| {
             let stats = &thread.task.stats;
             let status = Status {
@@ -201,24 +200,24 @@ impl Session<'_> {
                 worker_id: self.member.worker_id.clone(),
                 generation: entry.generation,
             };
-            (StatusKey::Task(name.to_owned(), thread.task.task), Some(status.json()))
+            (StatusKey::Task(name.to_owned(), thread.task.task), Some(status))
         };
         entry.tasks.iter().filter(|_| entry.target != TargetState::Stopped).map(status).collect()
     }
 
     /// Sends what the topic does not say yet.
-    fn tell(&mut self, wanted: BTreeMap<StatusKey, Option<String>>) -> Result<()> {
+    fn tell(&mut self, wanted: BTreeMap<StatusKey, Option<Status>>) -> Result<()> {
         let view = self.member.log.view();
-        let news = |(key, value): &(StatusKey, Option<String>)| {
-            let sent = self.sent.get(key).is_some_and(|(sent, at)| sent == value && at.elapsed() < AGAIN);
-            view.statuses.get(key) != value.as_ref() && !sent
+        let news = |(key, status): &(StatusKey, Option<Status>)| {
+            let sent = self.sent.get(key).is_some_and(|(sent, at)| sent == status && at.elapsed() < AGAIN);
+            view.statuses.get(key) != status.as_ref() && !sent
         };
         let news: Vec<_> = wanted.into_iter().filter(news).collect();
         self.sent.retain(|key, (sent, _)| view.statuses.get(key) != sent.as_ref());
         drop(view);
         let now = Instant::now();
-        let pairs: Vec<Pair> = news.iter().map(|(key, value)| (key.text(), value.clone())).collect();
-        self.sent.extend(news.into_iter().map(|(key, value)| (key, (value, now))));
+        let pairs: Vec<Pair> = news.iter().map(|(key, status)| key.record(status.as_ref())).collect();
+        self.sent.extend(news.into_iter().map(|(key, status)| (key, (status, now))));
         if pairs.is_empty() {
             return Ok(());
         }
@@ -228,13 +227,13 @@ impl Session<'_> {
     }
 
     /// That nobody runs the tasks of these partitions.
-    fn unassigned(&self, partitions: &BTreeSet<i32>) -> BTreeMap<StatusKey, Option<String>> {
+    fn unassigned(&self, partitions: &BTreeSet<i32>) -> BTreeMap<StatusKey, Option<Status>> {
         let mut wanted = BTreeMap::new();
         for (name, entry) in &self.member.herder.herd().connectors {
             for task in (0..entry.wanted_tasks()).filter(|task| partitions.contains(&place(name, *task, self.member.log.places))) {
                 let state = TaskState::Unassigned.name().to_owned();
                 let status = Status { state, trace: None, worker_id: self.member.worker_id.clone(), generation: entry.generation };
-                wanted.insert(StatusKey::Task(name.clone(), task), Some(status.json()));
+                wanted.insert(StatusKey::Task(name.clone(), task), Some(status));
             }
         }
         wanted

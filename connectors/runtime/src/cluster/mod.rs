@@ -282,14 +282,11 @@ impl Cluster {
     /// Forgets the topics of a connector, on all workers.
     pub(crate) fn reset_topics(&self, name: &str) -> Result<()> {
         let pairs: Vec<Pair> =
-            self.log.topics(name).into_iter().map(|topic| (StatusKey::Topic(name.to_owned(), topic).text(), None)).collect();
+            self.log.topics(name).into_iter().map(|topic| StatusKey::Topic(name.to_owned(), topic).record(None)).collect();
         if pairs.is_empty() {
             return Ok(());
         }
-        let producer = Producer::new(&self.worker.client_of("producer").set("linger.ms", "0"))?;
-        self.log.send(&producer, Of::Status, &pairs)?;
-        producer.flush(self.worker.flush_timeout())?;
-        self.log.catch_up(Of::Status)
+        self.log.put(&self.worker, Of::Status, &pairs)
     }
 
     /// Waits until no worker runs a task of a stopped connector.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakefeed_core::{Position, Result, SourceOffsets};
-use lakefeed_kafka::Producer;
+use lakefeed_kafka::{ClientSettings, Producer};
 use serde_json::Value;
 
 use crate::backoff::sleep;
@@ -50,9 +50,13 @@ impl TopicOffsets {
         Arc::new(OfConnector { log: Arc::clone(&self.log), connector: connector.to_owned() })
     }
 
-    /// The id by which a task's transactions fence those of its predecessor, as in Kafka Connect.
-    pub(crate) fn transactional_id(&self, connector: &str, task: u32) -> String {
-        format!("{}-{connector}-{task}", self.log.config.group)
+    /// The producer of a task's rows and positions in transactions. It ends those that a predecessor left open, and fences one that was taken for dead.
+    pub(crate) fn producer(&self, settings: &ClientSettings, connector: &str, task: u32) -> Result<Producer> {
+        // As in Kafka Connect.
+        let id = format!("{}-{connector}-{task}", self.log.config.group);
+        let producer = Producer::new(&settings.clone().set("transactional.id", &id).or("message.timeout.ms", "60000"))?;
+        producer.init_transactions()?;
+        Ok(producer)
     }
 
     /// Sends positions by the task's own producer: in its transaction, or after its rows.
@@ -63,17 +67,13 @@ impl TopicOffsets {
 
     /// Sets and forgets positions of a connector that is stopped. A task of a worker that was taken for dead, and is not, can't commit any more.
     pub(crate) fn replace(&self, connector: &str, tasks: u32, positions: &[Position]) -> Result<()> {
-        let settings = self.worker.client_of("producer").set("linger.ms", "0");
-        let transactional = self.worker.transactions();
         let mut producer = None;
-        for task in (0..tasks).take(if transactional { usize::MAX } else { 0 }) {
-            let fencing = Producer::new(
-                &settings.clone().set("transactional.id", &self.transactional_id(connector, task)).or("message.timeout.ms", "60000"),
-            )?;
-            fencing.init_transactions()?;
-            producer.get_or_insert(fencing);
+        if self.worker.transactions() {
+            let settings = self.worker.client_of("producer").set("linger.ms", "0");
+            for task in 0..tasks {
+                producer.get_or_insert(self.producer(&settings, connector, task)?);
+            }
         }
-        let producer = producer.map_or_else(|| Producer::new(&settings), Ok)?;
         self.catch_up()?;
         let positions: Vec<_> =
             positions.iter().map(|p| Position { partition: canonical(&p.partition), offset: p.offset.clone() }).collect();
@@ -81,16 +81,15 @@ impl TopicOffsets {
         if pairs.is_empty() {
             return Ok(());
         }
-        if transactional {
-            producer.begin()?;
+        match producer {
+            Some(producer) => {
+                producer.begin()?;
+                self.log.send(&producer, Of::Offset, &pairs)?;
+                producer.commit_transaction()?;
+            }
+            None => self.log.put(&self.worker, Of::Offset, &pairs)?,
         }
-        self.log.send(&producer, Of::Offset, &pairs)?;
-        if transactional {
-            producer.commit_transaction()?
-        } else {
-            producer.flush(self.worker.flush_timeout())?
-        }
-        self.catch_up()
+        self.log.wait_until(Of::Offset, |view| view.has_offsets(&pairs))
     }
 
     /// Makes sure that a source task may begin: no task of the connector works with another configuration, and all offsets are known. False: the task is
@@ -102,11 +101,7 @@ impl TopicOffsets {
         let (name, task) = (&env.connector.name, env.context.task);
         let state = TaskState::Running.name().to_owned();
         let status = Status { state, trace: None, worker_id: self.worker_id.clone(), generation: env.generation };
-        let producer = Producer::new(&self.worker.client_of("producer").set("linger.ms", "0"))?;
-        self.log.send(&producer, Of::Status, &[(StatusKey::Task(name.clone(), task).text(), Some(status.json()))])?;
-        producer.flush(self.worker.flush_timeout())?;
-        drop(producer);
-        self.log.catch_up(Of::Status)?;
+        self.log.put(&self.worker, Of::Status, &[StatusKey::Task(name.clone(), task).record(Some(&status))])?;
         let other = |(number, status): &(u32, Status)| *number != task && status.generation != env.generation && status.is_at_work();
         while self.log.tasks(name).iter().any(other) {
             if env.orders.stopped() {

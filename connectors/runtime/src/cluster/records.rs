@@ -145,10 +145,27 @@ impl StatusKey {
             Self::Topic(name, topic) => format!("status-topic-{topic}:connector-{name}"),
         }
     }
+
+    /// Its record; without a status it is removed.
+    pub(crate) fn record(&self, status: Option<&Status>) -> Pair {
+        let value = |status: &Status| match self {
+            Self::Connector(_) | Self::Task(..) => status.json(),
+            Self::Topic(name, topic) => json!({"topic": {"name": topic, "connector": name}}).to_string(),
+        };
+        (self.text(), status.map(value))
+    }
+
+    /// Reads the value of its record. The key of a topic says all that there is to say: its status is empty.
+    pub(crate) fn read(&self, value: &[u8]) -> Status {
+        match self {
+            Self::Connector(_) | Self::Task(..) => Status::parse(&String::from_utf8_lossy(value)),
+            Self::Topic(..) => Status::default(),
+        }
+    }
 }
 
 /// What a connector or a task does, as its owner told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Status {
     /// As Kafka Connect names it.
     pub(crate) state: String,
@@ -161,12 +178,12 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn json(&self) -> String {
+    fn json(&self) -> String {
         json!({"state": self.state, "trace": self.trace, "worker_id": self.worker_id, "generation": self.generation}).to_string()
     }
 
     /// Reads a value; one of others that says less is taken for what it says.
-    pub(crate) fn parse(value: &str) -> Self {
+    fn parse(value: &str) -> Self {
         let value: Value = serde_json::from_str(value).unwrap_or_default();
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         Self {
@@ -181,11 +198,6 @@ impl Status {
     pub(crate) fn is_at_work(&self) -> bool {
         [TaskState::Running, TaskState::Paused, TaskState::Restarting].iter().any(|state| state.name() == self.state)
     }
-}
-
-/// A topic that a connector uses.
-pub(crate) fn topic_value(connector: &str, topic: &str) -> String {
-    json!({"topic": {"name": topic, "connector": connector}}).to_string()
 }
 
 /// How far a source has come in one of its partitions.
