@@ -134,6 +134,18 @@ fn a_call_on_any_worker_is_one_of_the_cluster() {
         let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
         assert_eq!(statuses, [201, 409, 409], "{answers:?}");
         assert_eq!(answers[1].1["message"], format!("Connector {name} already exists"));
+        // Of changes that are made at the same time none is lost.
+        let path = &format!("/connectors/{name}/config");
+        let keys = ["errors.retry.timeout", "errors.retry.delay.max.ms", "task.restart.backoff.ms"];
+        let mut changed = stdout_sink(&topic);
+        changed["name"] = name.clone().into();
+        keys.iter().for_each(|key| changed[*key] = "1000".into());
+        thread::scope(|scope| {
+            for (member, key) in members.iter().zip(keys) {
+                scope.spawn(move || member.client.done("PATCH", path, Some(&json!({key: "1000"}))));
+            }
+        });
+        agree(&members, path, &changed);
         two.client.done("DELETE", &format!("/connectors/{name}"), None);
         assert_eq!(two.client.call("GET", &format!("/connectors/{name}"), None).0, 404);
     }

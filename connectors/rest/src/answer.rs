@@ -84,6 +84,7 @@ impl Fault {
             Refusal::Unknown => Self::not_found(name),
             Refusal::UnknownTask => Self::new(404, format!("Task of connector {name} not found")),
             Refusal::Exists => Self::new(409, format!("Connector {name} already exists")),
+            Refusal::Changed => Self::new(409, format!("Connector {name} was changed at the same time; try again")),
             Refusal::Wrong(message) => Self::bad(message),
             Refusal::Failed(error) if error.kind() == ErrorKind::Config => Self::bad(error.chain()),
             Refusal::Failed(error) => Self::new(500, error.chain()),

@@ -71,27 +71,33 @@ pub(crate) async fn config(State(app): Shared, Path(name): Path<String>) -> Done
 
 pub(crate) async fn put(State(app): Shared, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Done {
     let config = texts(object(&headers, body).await?)?;
-    apply(&app, &name, config).await
+    let file = connector(&app, &name, config)?;
+    let asked = file.clone();
+    let (new, info) = blocking(&app, move |worker| worker.put(&asked)).await?.map_err(|refusal| refused(&app, refusal, &file))?;
+    let body = info_json(&info);
+    Ok(if new { Answer::created(&name, body) } else { Answer::ok(body) })
 }
 
 pub(crate) async fn patch(State(app): Shared, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Done {
     let changes = flat(object(&headers, body).await?)?;
-    let mut config = known(&app, &name)?.config;
-    for (key, value) in changes {
-        match value {
-            Some(value) => config.insert(key, value),
-            None => config.remove(&key),
-        };
+    // Whoever else has changed it meanwhile has done so: the changes are made to what there is then. The call's time limit ends this.
+    loop {
+        let asked = name.clone();
+        let before = blocking(&app, move |worker| worker.newest_info(&asked)).await?.map_err(|refusal| Fault::of(refusal, &name))?.config;
+        let mut config = before.clone();
+        for (key, value) in changes.clone() {
+            match value {
+                Some(value) => config.insert(key, value),
+                None => config.remove(&key),
+            };
+        }
+        let file = connector(&app, &name, config)?;
+        let asked = file.clone();
+        match blocking(&app, move |worker| worker.put_over(&before, &asked)).await? {
+            Err(Refusal::Changed) => {}
+            done => return done.map(|info| Answer::ok(info_json(&info))).map_err(|refusal| refused(&app, refusal, &file)),
+        }
     }
-    apply(&app, &name, config).await
-}
-
-async fn apply(app: &Arc<App>, name: &str, config: BTreeMap<String, String>) -> Done {
-    let file = connector(app, name, config)?;
-    let asked = file.clone();
-    let (new, info) = blocking(app, move |worker| worker.put(&asked)).await?.map_err(|refusal| refused(app, refusal, &file))?;
-    let body = info_json(&info);
-    Ok(if new { Answer::created(name, body) } else { Answer::ok(body) })
 }
 
 /// The configuration of a connector that is called `name`.

@@ -23,6 +23,8 @@ pub enum Refusal {
     UnknownTask,
     /// There is a connector with this name.
     Exists,
+    /// The connector has another configuration by now than the caller knew.
+    Changed,
     /// The configuration is wrong.
     Invalid(Vec<ConfigError>),
     /// The request can't be granted as it is: what to do.
@@ -93,6 +95,17 @@ pub enum Restart {
     One(u32),
 }
 
+/// What a configuration may take the place of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Over<'a> {
+    /// There must be none.
+    Nothing,
+    /// Of another, or of none.
+    Anything,
+    /// Of this one alone.
+    This(&'a BTreeMap<String, String>),
+}
+
 impl Worker {
     /// The connectors' names.
     pub fn connectors(&self) -> Vec<String> {
@@ -104,6 +117,17 @@ impl Worker {
     /// A connector's configuration.
     pub fn info(&self, name: &str) -> Option<ConnectorInfo> {
         self.herder.info(name)
+    }
+
+    /// A connector's configuration, after all that was written until now: in a cluster by other workers too.
+    ///
+    /// # Errors
+    /// There is none. Or the brokers of a cluster's topics do not answer.
+    pub fn newest_info(&self, name: &str) -> Result<ConnectorInfo, Refusal> {
+        if let Some(cluster) = &self.cluster {
+            cluster.catch_up()?;
+        }
+        self.info(name).ok_or(Refusal::Unknown)
     }
 
     /// What a connector does.
@@ -145,7 +169,7 @@ impl Worker {
     /// # Errors
     /// It exists, or its configuration is wrong.
     pub fn create(&self, file: &ConnectorFile) -> Result<ConnectorInfo, Refusal> {
-        self.configure(file, false).map(|(_, info)| info)
+        self.configure(file, Over::Nothing).map(|(_, info)| info)
     }
 
     /// Makes a connector, or gives it another configuration: its tasks publish and commit what they hold, then new ones start. A connector that
@@ -154,13 +178,22 @@ impl Worker {
     /// # Errors
     /// The configuration is wrong; the connector is as it was.
     pub fn put(&self, file: &ConnectorFile) -> Result<(bool, ConnectorInfo), Refusal> {
-        self.configure(file, true)
+        self.configure(file, Over::Anything)
     }
 
-    fn configure(&self, file: &ConnectorFile, or_change: bool) -> Result<(bool, ConnectorInfo), Refusal> {
+    /// As [`Worker::put`], for a connector whose configuration is still `before`: so of two callers that change what they have read none loses what
+    /// the other did.
+    ///
+    /// # Errors
+    /// As [`Worker::put`]; `Changed` if the configuration is another one by now: read it, and try again. There is none any more.
+    pub fn put_over(&self, before: &BTreeMap<String, String>, file: &ConnectorFile) -> Result<ConnectorInfo, Refusal> {
+        self.configure(file, Over::This(before)).map(|(_, info)| info)
+    }
+
+    fn configure(&self, file: &ConnectorFile, over: Over<'_>) -> Result<(bool, ConnectorInfo), Refusal> {
         let connector = self.herder.check(file)?;
-        let Some(cluster) = &self.cluster else { return self.herder.configure(file, connector, or_change) };
-        let new = cluster.configure(file, or_change, false)?;
+        let Some(cluster) = &self.cluster else { return self.herder.configure(file, connector, over) };
+        let new = cluster.configure(file, over)?;
         // Somebody may have deleted it since.
         Ok((new, self.herder.info(&connector.name).ok_or(Refusal::Unknown)?))
     }
@@ -168,8 +201,7 @@ impl Worker {
     /// Puts the connector of a file into the cluster.
     pub(crate) fn introduce(&self, file: &ConnectorFile) -> Result<()> {
         let Some(cluster) = &self.cluster else { return Ok(()) };
-        let done = cluster.configure(file, true, true);
-        done.map(|_| ()).map_err(|refusal| match refusal {
+        cluster.introduce(file).map_err(|refusal| match refusal {
             Refusal::Failed(error) => error,
             Refusal::Wrong(what) => Error::config(format!("{}: {what}", file.path.display())),
             other => Error::config(format!("{}: {other:?}", file.path.display())),
@@ -231,15 +263,12 @@ impl Herder {
         Ok(connector)
     }
 
-    fn configure(&self, file: &ConnectorFile, connector: Connector, or_change: bool) -> Result<(bool, ConnectorInfo), Refusal> {
+    fn configure(&self, file: &ConnectorFile, connector: Connector, over: Over<'_>) -> Result<(bool, ConnectorInfo), Refusal> {
         let mut herd = self.open_herd()?;
-        let known = herd.connectors.contains_key(&connector.name);
-        if known && !or_change {
-            return Err(Refusal::Exists);
-        }
+        let new = herd.grants(&connector.name, over)?;
         herd.tended = true;
         let info = herd.place(&self.shared, Entry::new(file, connector, 0))?;
-        Ok((!known, info))
+        Ok((new, info))
     }
 
     /// Takes the configuration of a connector from the cluster's log. One that can't be used here is kept with the reason, which is returned too.
@@ -403,6 +432,22 @@ impl Herd {
         let info = entry.info();
         self.connectors.insert(name, entry);
         started.map(|()| info)
+    }
+
+    /// Whether a configuration is that of a new connector; a refusal if it may not take the place that it wants.
+    pub(crate) fn grants(&self, name: &str, over: Over<'_>) -> Result<bool, Refusal> {
+        match (over, self.config(name)) {
+            (Over::Nothing, Some(_)) => Err(Refusal::Exists),
+            (Over::This(_), None) => Err(Refusal::Unknown),
+            (Over::This(before), Some(now)) if before != now => Err(Refusal::Changed),
+            (_, now) => Ok(now.is_none()),
+        }
+    }
+
+    /// The configuration of a connector, as it was given.
+    pub(crate) fn config(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        let unreadable = || self.unreadable.get(name).map(|unreadable| &unreadable.raw);
+        self.connectors.get(name).map(|entry| &entry.raw).or_else(unreadable)
     }
 
     /// Whether there is a connector with this name.

@@ -24,7 +24,7 @@ use lakefeed_core::{Error, ErrorKind, Result};
 use lakefeed_kafka::Producer;
 
 use crate::files::{ConnectorFile, TargetState};
-use crate::herder::{ConnectorStatus, Herder, Refusal, Restart, TaskStatus};
+use crate::herder::{ConnectorStatus, Herder, Over, Refusal, Restart, TaskStatus};
 use crate::stats::TaskState;
 use crate::worker::{Herd, random};
 use crate::worker_config::WorkerConfig;
@@ -118,8 +118,28 @@ impl Cluster {
         }
     }
 
-    /// Makes a connector, or changes it (`or_change`); `or_keep`: one that has this configuration already stays untouched. Returns whether it is new.
-    pub(crate) fn configure(&self, file: &ConnectorFile, or_change: bool, or_keep: bool) -> Result<bool, Refusal> {
+    /// Waits until everything is known that the config topic holds now.
+    pub(crate) fn catch_up(&self) -> Result<()> {
+        self.log.catch_up(Of::Config)
+    }
+
+    /// Makes a connector, or changes it. Returns whether it is new.
+    pub(crate) fn configure(&self, file: &ConnectorFile, over: Over<'_>) -> Result<bool, Refusal> {
+        let mut new = false;
+        self.write_connector(file, |herd| {
+            new = herd.grants(&file.name(), over)?;
+            Ok(true)
+        })?;
+        Ok(new)
+    }
+
+    /// Makes a connector, or changes it; one that has this configuration already stays untouched.
+    pub(crate) fn introduce(&self, file: &ConnectorFile) -> Result<(), Refusal> {
+        self.write_connector(file, |herd| Ok(herd.connectors.get(&file.name()).is_none_or(|entry| entry.raw != file.raw)))
+    }
+
+    /// Writes the configuration of a connector, if that is granted and `wanted`.
+    fn write_connector(&self, file: &ConnectorFile, mut wanted: impl FnMut(&Herd) -> Result<bool, Refusal>) -> Result<(), Refusal> {
         let name = file.name();
         if format!("connect-{name}") == self.log.config.group {
             return Err(Refusal::Wrong(format!(
@@ -127,23 +147,17 @@ impl Cluster {
                 self.log.config.group
             )));
         }
-        let mut new = false;
         self.write(|herd| {
-            new = !herd.knows(&name);
-            if !new && !or_change {
-                return Err(Refusal::Exists);
-            }
-            if or_keep && herd.connectors.get(&name).is_some_and(|entry| entry.raw == file.raw) {
+            if !wanted(herd)? {
                 return Ok(Vec::new());
             }
             let mut pairs = vec![connector_record(&name, Some(&file.raw))];
-            if new && file.initial_state != TargetState::Running {
+            if !herd.knows(&name) && file.initial_state != TargetState::Running {
                 // Before the connector, so that it never runs.
                 pairs.insert(0, target_record(&name, Some(file.initial_state)));
             }
             Ok(pairs)
-        })?;
-        Ok(new)
+        })
     }
 
     pub(crate) fn delete(&self, name: &str) -> Result<(), Refusal> {
