@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use arrow_array::Array;
-use arrow_array::cast::AsArray;
 use common::describe;
 use lakefeed_core::{Config, ConfigDef, Headers, Key, KeyKind, Records, RecordsBuilder, Stage};
 use lakefeed_formats::{Converter, Decoded, Decoder, DecoderOptions, Nulls, Place, Single, Transforms, key_texts, write_json_lines};
