@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
     fn send<R: Read>(mut self, mut file: CsvFile<R>) -> Result<ExitCode> {
         let properties = self.args.property.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let settings = ClientSettings::new(&self.args.bootstrap_servers).extend(properties);
-        ensure_topic(&settings, &self.topic, self.args.partitions, &[], self.timeout)?;
+        ensure_topic(&settings, &self.topic, self.args.partitions, None, self.timeout)?;
         let producer = Producer::new(&settings.or("message.timeout.ms", &self.args.timeout_ms.to_string()))?;
         let (bar, start) = (self.bar(), Instant::now());
         let done = self.turns(&mut file, &producer, &bar, start);

@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use lakefeed_kit::{minio, python_with, wait_until};
+use lakefeed_kit::{kafka, minio, python_with, wait_until};
 
 use crate::scene::{MISSED_SOON, PATIENCE, Scene, stop};
 
@@ -51,7 +51,10 @@ fn every_bad_row_is_one_dead_letter_and_says_why() {
     scene.wait_for_rows(&mut worker, "the good rows", 36_000);
     wait_until("all offsets are committed", PATIENCE, || scene.committed() == rows.len() as u64);
     stop(&mut worker);
-    assert_eq!(lakefeed_kit::kafka().end_offsets(&format!("{}.dead", scene.topic)).iter().sum::<u64>(), 36, "dead letters");
+    let dead = format!("{}.dead", scene.topic);
+    assert_eq!(kafka().end_offsets(&dead).iter().sum::<u64>(), 36, "dead letters");
+    // Three replicas, or one on each of fewer brokers, which is told.
+    assert!(replicas(&dead) == 3 || worker.log().contains("fewer brokers than replicas wanted"), "{worker}");
     let letters = scene.dead_letters(36);
     for (kind, stage, part) in KINDS {
         let value = value(kind);
@@ -70,20 +73,30 @@ fn every_bad_row_is_one_dead_letter_and_says_why() {
     scene.assert_each_once(0..36_000);
 }
 
+/// How many replicas a topic has.
+fn replicas(topic: &str) -> usize {
+    let described = kafka().tool("topics", &["--describe", "--topic", topic]).success();
+    let factor = described.split("ReplicationFactor:").nth(1).and_then(|rest| rest.split_whitespace().next());
+    factor.and_then(|factor| factor.parse().ok()).unwrap_or_else(|| panic!("no replication factor: {described}"))
+}
+
 #[test]
 fn a_topic_of_nothing_but_bad_rows_does_not_spin() {
     let scene = Scene::local("bad", 1);
     let rows: Vec<String> = (0..20_000).map(|n| value(KINDS[n % 4].0)).collect();
     scene.produce_values(&rows);
-    let mut worker = scene.worker("worker", &(scene.tolerant() + KEYS));
+    let one = "errors.deadletterqueue.topic.replication.factor=1\n";
+    let mut worker = scene.worker("worker", &(scene.tolerant() + one + KEYS));
     wait_until("all offsets are committed", PATIENCE, || scene.committed() == 20_000);
+    assert_eq!(replicas(&format!("{}.dead", scene.topic)), 1);
+    assert!(!worker.log().contains("fewer brokers than replicas wanted"), "{worker}");
     let before = cpu_ticks(worker.id());
     thread::sleep(Duration::from_secs(3));
     let ticks = cpu_ticks(worker.id()) - before;
     // A tick is 10 ms: a task that spins takes 300 of them.
     assert!(ticks < 60, "{ticks} ticks of CPU in 3 s with nothing to do: {worker}");
     stop(&mut worker);
-    assert_eq!(lakefeed_kit::kafka().end_offsets(&format!("{}.dead", scene.topic)).iter().sum::<u64>(), 20_000);
+    assert_eq!(kafka().end_offsets(&format!("{}.dead", scene.topic)).iter().sum::<u64>(), 20_000);
 }
 
 /// User and system time of a process in clock ticks (proc(5), fields 14 and 15 of stat).

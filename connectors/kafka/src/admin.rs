@@ -51,16 +51,16 @@ fn partitions(client: &BaseConsumer, settings: &ClientSettings, topic: &str, tim
     }
 }
 
-/// Makes a topic unless it is there; returns how many partitions it has. `None` partitions: as many as the brokers make by default.
-/// `configs` are those of a new topic, for example `("cleanup.policy", "compact")`.
+/// Makes a topic unless it is there; returns how many partitions it has. `None` partitions or replicas: as many as the brokers make by default.
+/// There is at most one replica on each broker.
 ///
 /// # Errors
 /// `Retry`: no answer within `timeout`. `Config`: the brokers refuse the topic.
 pub fn ensure_topic(
-    settings: &ClientSettings, topic: &str, wanted: Option<i32>, configs: &[(&str, &str)], timeout: Duration,
+    settings: &ClientSettings, topic: &str, partitions: Option<i32>, replicas: Option<i32>, timeout: Duration,
 ) -> Result<i32> {
-    let new = NewTopic::new(topic, wanted.unwrap_or(-1), TopicReplication::Fixed(-1));
-    ensure(settings, &configs.iter().fold(new, |new, (key, value)| new.set(key, value)), timeout)
+    let new = NewTopic::new(topic, partitions.unwrap_or(-1), TopicReplication::Fixed(replicas.unwrap_or(-1)));
+    ensure(settings, new, timeout)
 }
 
 /// Makes a compacted topic unless it is there, with at most as many replicas as there are brokers (`replicas` -1: as many as the brokers make
@@ -69,14 +69,8 @@ pub fn ensure_topic(
 /// # Errors
 /// `Retry`: no answer within `timeout`. `Config`: the brokers refuse the topic, or it is not compacted.
 pub fn ensure_compacted(settings: &ClientSettings, topic: &str, wanted: i32, replicas: i32, timeout: Duration) -> Result<i32> {
-    let metadata = client(settings)?.fetch_metadata(None, timeout).map_err(|e| unreachable(settings, timeout, e))?;
-    let brokers = i32::try_from(metadata.brokers().len()).unwrap_or(i32::MAX);
-    let there = metadata.topics().iter().any(|t| t.name() == topic);
-    if !there && replicas > brokers {
-        tracing::warn!(target: "lakefeed", topic, wanted = replicas, brokers, "The topic is made with a replica on each broker: there are fewer brokers than replicas wanted");
-    }
-    let new = NewTopic::new(topic, wanted, TopicReplication::Fixed(replicas.min(brokers))).set("cleanup.policy", "compact");
-    let count = ensure(settings, &new, timeout)?;
+    let new = NewTopic::new(topic, wanted, TopicReplication::Fixed(replicas)).set("cleanup.policy", "compact");
+    let count = ensure(settings, new, timeout)?;
     match cleanup_policy(settings, topic, timeout)? {
         Some(policy) if policy != "compact" => Err(Error::config(format!(
             "topic {topic}: cleanup.policy is '{policy}', which would forget what the cluster must remember; expected 'compact': alter the topic, or name \
@@ -100,13 +94,21 @@ fn cleanup_policy(settings: &ClientSettings, topic: &str, timeout: Duration) -> 
     Ok(described.iter().find_map(|found| policy(found.as_ref().ok()?)))
 }
 
-/// Makes a topic unless it is there; returns how many partitions it has.
-fn ensure(settings: &ClientSettings, new: &NewTopic<'_>, timeout: Duration) -> Result<i32> {
+/// Makes a topic unless it is there, with at most as many replicas as there are brokers; returns how many partitions it has.
+fn ensure(settings: &ClientSettings, mut new: NewTopic<'_>, timeout: Duration) -> Result<i32> {
     let (client, topic) = (client(settings)?, new.name);
     if let Some(count) = partitions(&client, settings, topic, timeout)? {
         return Ok(count);
     }
-    create(settings, new, timeout)?;
+    if let TopicReplication::Fixed(replicas @ 2..) = new.replication {
+        let metadata = client.fetch_metadata(Some(topic), timeout).map_err(|e| unreachable(settings, timeout, e))?;
+        let brokers = i32::try_from(metadata.brokers().len()).unwrap_or(i32::MAX).max(1);
+        if replicas > brokers {
+            tracing::warn!(target: "lakefeed", topic, wanted = replicas, brokers, "The topic is made with a replica on each broker: there are fewer brokers than replicas wanted");
+            new.replication = TopicReplication::Fixed(brokers);
+        }
+    }
+    create(settings, &new, timeout)?;
     // The brokers answer before each of them knows the topic.
     let deadline = Instant::now() + timeout;
     loop {

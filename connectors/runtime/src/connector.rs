@@ -9,7 +9,7 @@ use lakefeed_kafka::ClientSettings;
 use crate::backoff::Backoff;
 use crate::converters;
 use crate::files::ConnectorFile;
-use crate::validators::{at_least_minus_one, at_least_one, at_least_zero};
+use crate::validators::{at_least_minus_one, at_least_one, at_least_zero, replicas};
 use crate::worker_config::WorkerConfig;
 
 const COMMON: &[Key] = &[
@@ -76,8 +76,10 @@ const COMMON: &[Key] = &[
     Key::new(
         "errors.deadletterqueue.topic.replication.factor",
         KeyKind::Int,
-        "Accepted as in Kafka Connect; the brokers' default is used.",
+        "Replicas of that topic when it is made, at most one on each broker; -1: the brokers' default.",
     )
+    .default("3")
+    .validator(replicas)
     .group("Errors"),
     Key::new(
         "errors.deadletterqueue.context.headers.enable",

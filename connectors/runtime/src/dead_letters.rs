@@ -36,7 +36,8 @@ impl DeadLetters {
             None
         } else {
             if env.worker.creates_topics() {
-                ensure_topic(&env.admin_settings(), &topic, Some(1), &[], TOPIC_TIMEOUT)?;
+                let replicas = config.int("errors.deadletterqueue.topic.replication.factor").and_then(|n| i32::try_from(n).ok());
+                ensure_topic(&env.admin_settings(), &topic, Some(1), replicas, TOPIC_TIMEOUT)?;
             }
             Some(Producer::new(&env.producer_settings().or("queue.buffering.max.kbytes", "4096"))?)
         };

@@ -272,7 +272,7 @@ impl<'a> ProcessorTask<'a> {
             let admin = self.env.admin_settings();
             let count = i32::try_from(log_ends(&admin, input, TOPIC_TIMEOUT)?.len()).ok();
             for topic in self.processor.output_topics(input) {
-                ensure_topic(&admin, &topic, count, &[], TOPIC_TIMEOUT)?;
+                ensure_topic(&admin, &topic, count, None, TOPIC_TIMEOUT)?;
             }
         }
         self.topics.insert(input.to_owned());

@@ -197,7 +197,7 @@ impl<'a> SourceTask<'a> {
             }
             if topic != last && !self.topics.contains(topic) {
                 if self.env.worker.creates_topics() {
-                    ensure_topic(&self.env.admin_settings(), topic, None, &[], TOPIC_TIMEOUT)?;
+                    ensure_topic(&self.env.admin_settings(), topic, None, None, TOPIC_TIMEOUT)?;
                 }
                 self.topics.insert(topic.to_owned());
             }

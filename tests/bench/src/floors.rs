@@ -169,7 +169,7 @@ struct Sender {
 
 impl Sender {
     fn new(settings: &ClientSettings, ready: &[Records], topic: &str) -> Result<Self> {
-        ensure_topic(settings, topic, i32::try_from(PARTITIONS).ok(), &[], PATIENCE)?;
+        ensure_topic(settings, topic, i32::try_from(PARTITIONS).ok(), None, PATIENCE)?;
         let mut block = Output::default();
         block.to_topic(&Arc::from(topic));
         // In turn of each partition, as rows come in reality.
