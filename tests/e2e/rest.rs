@@ -434,6 +434,29 @@ fn only_pages_that_are_named_may_call_and_only_with_json() {
 }
 
 #[test]
+fn every_answer_has_the_headers_of_the_worker_file() {
+    let dir = TempDir::new().expect("temporary folder");
+    let mut wrong = worker_with(&dir, "response.http.headers.config=put X-A: b\n");
+    assert_eq!(wrong.wait(PATIENCE).code(), Some(1), "{wrong}");
+    assert!(wrong.log().contains("expected one of the actions set, add, setDate, addDate, found 'put'"), "{wrong}");
+    fs::remove_file(dir.path().join("log")).expect("removed");
+    let rules = r#"set X-Frame-Options: DENY, "add Cache-Control: no-cache, no-store", add Cache-Control: private, setDate Expires: -1000"#;
+    let mut worker = worker_with(&dir, &format!("response.http.headers.config={rules}\n"));
+    let client = Client::of(&mut worker);
+    // Good answers, bad ones, and what no path is.
+    for (path, status) in [("/health", None), ("/connectors", Some(200)), ("/connectors/none", Some(404)), ("/none", Some(404))] {
+        let answer = client.raw("GET", path, None);
+        assert!(status.is_none_or(|status| answer.status == status), "{path}: {answer:?}");
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}: {answer:?}");
+        let all: Vec<&str> = answer.headers.iter().filter(|(name, _)| name == "cache-control").map(|(_, value)| &**value).collect();
+        assert_eq!(all, ["no-cache, no-store", "private"], "{path}");
+        let expires = answer.header("expires").expect("a date");
+        assert!(expires.len() == "Sun, 06 Nov 1994 08:49:37 GMT".len() && expires.ends_with(" GMT"), "{path}: {expires}");
+    }
+    stop(&mut worker);
+}
+
+#[test]
 fn calls_need_a_password_where_one_is_asked_for() {
     let dir = TempDir::new().expect("temporary folder");
     let users = dir.path().join("users");

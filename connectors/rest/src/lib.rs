@@ -13,6 +13,7 @@ mod auth;
 mod connectors;
 mod cors;
 mod gate;
+mod headers;
 mod limited;
 mod loggers;
 mod metrics;

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Users;
 use crate::gate::gate;
+use crate::headers::{self, Headers};
 use crate::limited::Limited;
 use crate::{App, Loggers, router, tls};
 
@@ -24,6 +25,7 @@ pub struct Listeners {
     sockets: Vec<Socket>,
     worker_id: String,
     users: Arc<Users>,
+    headers: Arc<Headers>,
 }
 
 /// A socket, and what connections are greeted with.
@@ -47,6 +49,7 @@ impl Listeners {
     /// `Config`: an address can't be had, or a file of users or certificates can't be read.
     pub fn bind(config: &WorkerConfig) -> Result<Self> {
         let users = Arc::new(Users::read(config)?);
+        let headers = Arc::new(Headers::read(config)?);
         let listeners = config.listeners();
         let tls = listeners.iter().any(|listener| listener.https).then(|| tls::acceptor(config.rest_ssl())).transpose()?;
         let mut sockets = Vec::new();
@@ -74,7 +77,7 @@ impl Listeners {
         let (host, port) = config.advertised();
         let host = host.map(str::to_owned).or_else(|| first.map(host_of)).unwrap_or_else(|| "localhost".into());
         let port = port.or_else(|| first.map(|address| address.port())).unwrap_or(0);
-        Ok(Self { sockets, worker_id: format!("{host}:{port}"), users })
+        Ok(Self { sockets, worker_id: format!("{host}:{port}"), users, headers })
     }
 }
 
@@ -124,7 +127,9 @@ impl Server {
             let end = async move {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            servers.push(axum::serve(Limited::new(socket, tls), gate(opened.clone(), scheme)).with_graceful_shutdown(end).into_future());
+            let headed = axum::middleware::from_fn_with_state(Arc::clone(&listeners.headers), headers::frame);
+            let calls = gate(opened.clone(), scheme).layer(headed);
+            servers.push(axum::serve(Limited::new(socket, tls), calls).with_graceful_shutdown(end).into_future());
         }
         let mut stopped = stopped;
         let body = move || {

@@ -22,6 +22,7 @@ mod offsets;
 mod outgoing;
 mod overrides;
 mod processor_task;
+mod response_headers;
 mod rest_ssl;
 mod schema_lookup;
 mod sink_task;
@@ -41,6 +42,7 @@ pub use files::{ConnectorFile, TargetState, Variables, read_connector, read_work
 pub use herder::{ConnectorInfo, ConnectorStatus, Refusal, Restart, TaskStatus};
 pub use lakefeed_formats::{NamedKey, Transforms};
 pub use overrides::Overrides;
+pub use response_headers::{HeaderText, ResponseHeader};
 pub use rest_ssl::RestSsl;
 pub use stats::{Snapshot, TaskState, TaskStats};
 pub use task_thread::Task;

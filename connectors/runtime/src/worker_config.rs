@@ -10,6 +10,7 @@ use lakefeed_kafka::ClientSettings;
 use crate::cluster::{self, ClusterConfig};
 use crate::connector::Connector;
 use crate::converters::{self, Forms, Reading};
+use crate::response_headers::{ResponseHeader, response_headers};
 use crate::rest_ssl::{self, RestSsl};
 
 /// Where REST calls are answered unless told otherwise: on this machine only.
@@ -100,6 +101,16 @@ const KEYS: &[Key] = &[
     Key::new("access.control.allow.methods", KeyKind::List, "The methods that such pages may use; unset, GET, POST and HEAD.")
         .importance(Importance::Low)
         .group("REST"),
+    Key::new(
+        "response.http.headers.config",
+        KeyKind::String,
+        "Headers that every answer to a call has, as rules '[action] [header name]:[header value]' with commas between them; a rule with a comma stands in \
+         double quotes. Actions: set takes the place of what the answer has, add stands beside it; setDate and addDate take milliseconds from the answer \
+         and write the date.",
+    )
+    .validator(|value| response_headers(value).map(|_| ()))
+    .importance(Importance::Low)
+    .group("REST"),
     Key::new("admin.listeners", KeyKind::List, "Not supported: /admin/loggers is answered on listeners.")
         .validator(|_| Err("not supported: /admin/loggers is answered on listeners; leave it out".into()))
         .importance(Importance::Low)
@@ -346,6 +357,12 @@ impl WorkerConfig {
     /// The web pages that may make REST calls, by origin, and their methods.
     pub fn access_control(&self) -> (Vec<&str>, Vec<&str>) {
         (self.config.list("access.control.allow.origin"), self.config.list("access.control.allow.methods"))
+    }
+
+    /// The headers that every answer to a REST call has.
+    pub fn response_headers(&self) -> Vec<ResponseHeader> {
+        // Checked by the key's validator.
+        response_headers(self.config.text("response.http.headers.config")).unwrap_or_default()
     }
 
     /// Whether the topics of connectors are shown, and whether they can be reset.
