@@ -13,6 +13,7 @@ mod connector_offsets;
 mod converters;
 mod dead_letters;
 mod files;
+mod herd;
 mod herder;
 mod incoming;
 mod key_lines;

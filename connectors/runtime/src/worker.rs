@@ -1,6 +1,5 @@
 //! The worker: owns the connectors and the threads of all their tasks.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,10 +8,10 @@ use lakefeed_core::{Budget, Error, Make, Metrics, Plugin, Result, Sample, System
 use lakefeed_kafka::probe;
 use tokio::runtime::Handle;
 
-use crate::active_topics::ActiveTopics;
 use crate::cluster::{Cluster, Log, Places, TopicOffsets};
 use crate::connector::{Connector, as_error, check};
 use crate::files::{ConnectorFile, TargetState};
+use crate::herd::Entry;
 use crate::herder::Herder;
 use crate::offsets::{OffsetFile, OffsetStore};
 use crate::state::StateStore;
@@ -31,43 +30,6 @@ pub struct Worker {
     pub(crate) cluster: Option<Cluster>,
     pub(crate) herder: Herder,
     cluster_id: Option<String>,
-}
-
-/// The connectors by name. Locked for moments only: whoever waits for a task does so without it.
-#[derive(Debug, Default)]
-pub(crate) struct Herd {
-    pub(crate) connectors: BTreeMap<String, Entry>,
-    /// Connectors of the cluster whose configuration this worker can't use.
-    pub(crate) unreadable: BTreeMap<String, Unreadable>,
-    /// Tasks that were told to end, of connectors that are there and of others.
-    pub(crate) retired: Vec<TaskThread>,
-    /// The connectors are not just those of files that it was started with: the worker waits for more of that.
-    pub(crate) tended: bool,
-    /// The worker ends: nothing starts any more.
-    pub(crate) closed: bool,
-}
-
-/// A connector that can't be run here: its class is unknown to this version, or its record is damaged.
-#[derive(Debug)]
-pub(crate) struct Unreadable {
-    pub(crate) raw: BTreeMap<String, String>,
-    pub(crate) trouble: String,
-    pub(crate) target: TargetState,
-    pub(crate) generation: i64,
-}
-
-/// A connector and its tasks.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// The configuration as it was given.
-    pub(crate) raw: BTreeMap<String, String>,
-    pub(crate) connector: Connector,
-    pub(crate) target: TargetState,
-    /// Those of this worker.
-    pub(crate) tasks: Vec<TaskThread>,
-    pub(crate) topics: Arc<ActiveTopics>,
-    /// The offset of its configuration in the config topic of the cluster.
-    pub(crate) generation: i64,
 }
 
 impl Worker {
@@ -198,17 +160,6 @@ impl Drop for Worker {
         self.stop();
         // Its failures have been logged.
         let _ = self.join();
-    }
-}
-
-impl Entry {
-    pub(crate) fn new(file: &ConnectorFile, connector: Connector, generation: i64) -> Self {
-        Self { raw: file.raw.clone(), connector, target: file.initial_state, tasks: Vec::new(), topics: Arc::default(), generation }
-    }
-
-    /// How many tasks it has when it has come to its target state.
-    pub(crate) fn wanted_tasks(&self) -> u32 {
-        if self.target == TargetState::Stopped { 0 } else { self.connector.tasks() }
     }
 }
 

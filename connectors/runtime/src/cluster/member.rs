@@ -15,10 +15,10 @@ use lakefeed_kafka::{ClientSettings, Consumer, Event, Producer};
 use crate::cluster::log::{Log, Of};
 use crate::cluster::records::{Pair, Status, StatusKey};
 use crate::files::TargetState;
+use crate::herd::Entry;
 use crate::herder::Herder;
 use crate::stats::TaskState;
 use crate::task_thread::TaskThread;
-use crate::worker::Entry;
 
 /// How long the group is waited for between two looks at the tasks.
 const WAIT: Duration = Duration::from_millis(50);

@@ -24,9 +24,10 @@ use lakefeed_core::{Error, ErrorKind, Result};
 use lakefeed_kafka::Producer;
 
 use crate::files::{ConnectorFile, TargetState};
+use crate::herd::Herd;
 use crate::herder::{ConnectorStatus, Herder, Over, Refusal, Restart, TaskStatus};
 use crate::stats::TaskState;
-use crate::worker::{Herd, random};
+use crate::worker::random;
 use crate::worker_config::WorkerConfig;
 
 pub(crate) use config::ClusterConfig;
