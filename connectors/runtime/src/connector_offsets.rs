@@ -103,6 +103,10 @@ impl Worker {
 
     /// A connector by name; `stopped`: it must be, and its tasks have ended when this returns.
     fn connector(&self, name: &str, stopped: bool) -> Result<Connector, Refusal> {
+        if let Some(cluster) = self.cluster.as_ref().filter(|_| stopped) {
+            // Another worker may have been told to stop it just now.
+            cluster.catch_up()?;
+        }
         let (connector, tasks) = {
             let herd = self.herder.herd();
             if let Some(unreadable) = herd.unreadable.get(name) {
