@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use lakefeed_core::{Error, ErrorKind};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Kafka-compatible plugins that feed a data lake: CSV to topics, DynamoDB streams, exactly-once Parquet, DuckDB over it.
 #[derive(Debug, Parser)]

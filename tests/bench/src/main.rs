@@ -32,7 +32,7 @@ use crate::steps::{Bench, STEPS};
 use crate::testbed::Testbed;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const USAGE: &str = "\
 lakefeed-bench [--rows N] [--runs N] [--only STEP,...] [--set KEY=VALUE] [--lakefeed PATH]
