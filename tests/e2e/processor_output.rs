@@ -9,6 +9,7 @@ use lakefeed_kit::{Process, kafka, registry, unique, wait_until};
 use serde_json::{Value, json};
 
 use crate::converters::{Bytes, fastavro, records};
+use crate::scene::Scene;
 use crate::sink::{connect, produce};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -116,6 +117,36 @@ fn images_become_typed_rows_of_one_schema_and_removals_tombstones() {
     let field = |name: &str, kind: &str| json!({"name": name, "type": ["null", kind], "default": null});
     let schema = json!({"type": "record", "name": "NewImage", "fields": [field("id", "long"), field("pm", "double")]});
     assert_eq!(read["schemas"], json!([schema]));
+
+    let scene = Scene::without_topic("avro-lake");
+    let reading = format!("topics={rows}\nbehavior.on.null.values=ignore\nrotate.idle.ms=300\n");
+    let sink = scene.worker("sink", &(avro("value").replace("output.", "") + &reading));
+    wait_until("the rows in the lake", PATIENCE, || scene.read()["ids"] == 3);
+    stop(sink);
+    assert_eq!(scene.rows(), json!([{"id": 1, "pm": 1.5}, {"id": 2, "pm": 2.0}, {"id": 3, "pm": 4.0}]));
+}
+
+#[test]
+fn rows_that_do_not_fit_are_dead_letters_and_nothing_goes_round_in_a_circle() {
+    let scene = Scene::local("unfit", 1);
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let table = &scene.topic;
+    produce(table, &[put(1, "1.5"), put(2, "\"x\""), put(3, "2")]);
+    let keys = "stream.topic=TABLE.rows\ntransforms=image\ntransforms.image.type=ExtractNewImage\n".replace("TABLE", table);
+    let mut worker = connect(dir.path(), &connector(table, table, &(keys + &scene.tolerant())));
+    let found = sent(&mut worker, &format!("{table}.rows"), 2);
+    assert_eq!(values(&found).collect::<Vec<_>>(), [&br#"{"id":1,"pm":1.5}"#[..], br#"{"id":3,"pm":2.0}"#]);
+    let letters = scene.dead_letters(1);
+    stop(worker);
+    let why = format!("a row for topic {table}.rows, field pm: found \"x\"");
+    assert!(letters[0].contains(&why) && letters[0].contains(r#""NewImage":{"id":{"N":"2"},"pm":{"S":"x"}}"#), "{letters:?}");
+
+    let name = unique("circle");
+    let keys = format!("transforms=r\ntransforms.r.type=RegexRouter\ntransforms.r.regex=.*\ntransforms.r.replacement={table}\n");
+    let mut worker = connect(dir.path(), &connector(&name, table, &keys));
+    worker.wait_for_log(&format!("to topic {table}, which is read"), PATIENCE);
+    assert!(!worker.wait(PATIENCE).success(), "{worker}");
+    assert_eq!(kafka().end_offsets(table), [3]);
 }
 
 #[test]
