@@ -271,10 +271,10 @@ pub(crate) fn send_csv(scene: &Scene, rows: &str, keys: &str) -> lakefeed_kit::O
     run(&mut lakefeed(&["connect", &worker, &connector]), PATIENCE)
 }
 
-type Bytes = Option<Vec<u8>>;
+pub(crate) type Bytes = Option<Vec<u8>>;
 
 /// Keys and values of partition 0 of the topic.
-fn records(topic: &str, count: i64) -> Vec<(Bytes, Bytes)> {
+pub(crate) fn records(topic: &str, count: i64) -> Vec<(Bytes, Bytes)> {
     let partition = TopicPartition::new(topic, 0);
     let mut reader = RangeReader::new(&ClientSettings::new(&kafka().bootstrap), &partition, 0, count).expect("a reader");
     let mut all = Vec::new();
@@ -284,7 +284,7 @@ fn records(topic: &str, count: i64) -> Vec<(Bytes, Bytes)> {
     all
 }
 
-fn fastavro<'a>(values: impl Iterator<Item = &'a [u8]>) -> Value {
+pub(crate) fn fastavro<'a>(values: impl Iterator<Item = &'a [u8]>) -> Value {
     let hex = |value: &[u8]| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let values: Vec<_> = values.map(hex).collect();
     serde_json::from_str(&python(FASTAVRO, &[&registry().url, &values.join(",")])).expect("JSON")

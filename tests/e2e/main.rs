@@ -14,6 +14,7 @@ mod operations;
 mod outage;
 mod pipeline;
 mod processor;
+mod processor_output;
 mod rest;
 mod scene;
 mod sink;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::extension::EXTENSION_TYPE_NAME_KEY;
+use arrow_schema::{DataType, Field, SchemaRef};
 
 use crate::{Position, Rejected};
 
@@ -26,11 +27,11 @@ pub struct Output {
     pub rejected: Vec<Rejected>,
     /// Rows of its own input that a source refused.
     pub source_rejects: Vec<SourceReject>,
-    /// What the rows of a source are, if it knows. Converters that write a schema need it.
+    /// What the rows are, if the source or processor knows. Converters that write a schema need it.
     pub schema: Option<Arc<RowSchema>>,
 }
 
-/// What keys and values of a source's rows are.
+/// What keys and values of rows are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowSchema {
     /// The columns of values, which are JSON objects. In a column of text any value is taken as it is written.
@@ -41,6 +42,22 @@ pub struct RowSchema {
     pub key: Option<SchemaRef>,
     /// What a schema of keys is called.
     pub key_name: String,
+}
+
+/// Arrow's canonical extension type of JSON text (Arrow, "Canonical Extension Types").
+const JSON_TEXT: &str = "arrow.json";
+
+impl RowSchema {
+    /// A field of a column for any JSON value, as its text without line ends. Where rows are written as plain JSON the text stands there as it is,
+    /// anywhere else it is text.
+    pub fn json_field(name: &str) -> Field {
+        Field::new(name, DataType::Utf8, true).with_metadata([(EXTENSION_TYPE_NAME_KEY.to_owned(), JSON_TEXT.to_owned())].into())
+    }
+
+    /// Whether a field is one of [`RowSchema::json_field`].
+    pub fn is_json(field: &Field) -> bool {
+        field.extension_type_name() == Some(JSON_TEXT)
+    }
 }
 
 /// A row of an [`Output`]: ranges of its buffer.

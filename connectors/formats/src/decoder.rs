@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ListArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow_array::{ArrayRef, ListArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_schema::{Schema, SchemaRef};
 use lakefeed_core::{Records, Rejected};
 
@@ -15,6 +15,7 @@ use crate::json::Scanner;
 use crate::object::{Plain, Syntax, members};
 use crate::schema::DeclaredType;
 use crate::schemas::{Bound, Row, Schemas, WriterSchema};
+use crate::transforms::fit;
 use crate::typed::{Field, Type, bind};
 use crate::{avro, avro_schema, json_schema};
 
@@ -30,6 +31,8 @@ pub enum Shape {
     /// A DynamoDB stream record (that of DynamoDB Streams or of Kinesis Data Streams for DynamoDB). The row is its
     /// `dynamodb.NewImage`, with the typed attribute values made plain; records of removed items are dropped.
     NewImage,
+    /// The same, but records of removed items are tombstones.
+    NewImageOrTombstone,
 }
 
 /// What becomes of a value that does not fit its column.
@@ -98,6 +101,8 @@ pub struct Decoder {
     fixed: Option<Bound>,
     /// See [`Decoded::single`].
     single: bool,
+    /// The columns of all values, if they were given as such.
+    given: Option<SchemaRef>,
 }
 
 /// What a record is.
@@ -148,7 +153,8 @@ impl Decoder {
             root.declare(name, *kind, &mut growth);
         }
         let schema = Arc::new(Schema::empty());
-        let mut decoder = Self { options, root, growth, trial: None, schema, schemas: Schemas::default(), fixed: None, single: false };
+        let mut decoder =
+            Self { options, root, growth, trial: None, schema, schemas: Schemas::default(), fixed: None, single: false, given: None };
         decoder.fixed = match &decoder.options.converter {
             Converter::JsonOfSchema(text) => {
                 let kind = connect_schema::parse(text.as_bytes());
@@ -162,6 +168,24 @@ impl Decoder {
         };
         decoder.finish(0);
         decoder
+    }
+
+    /// A decoder of plain JSON objects with these columns; others are inferred as they are met. A column of text takes any value as it is written.
+    /// The batches have the fields of `columns` inside of structs too, with what they say beside names and types.
+    ///
+    /// # Errors
+    /// Which column has a type that no decoder makes.
+    pub fn of_columns(columns: &SchemaRef) -> Result<Self, String> {
+        let mut decoder = Self::new(DecoderOptions::default());
+        let typed = |field: &Arc<arrow_schema::Field>| {
+            let kind = Type::of(field.data_type())
+                .ok_or_else(|| format!("column {}: {} is the type of no column", field.name(), field.data_type()))?;
+            Ok(Field::new(field.name(), kind))
+        };
+        let fields = columns.fields().iter().map(typed).collect::<Result<_, String>>()?;
+        decoder.bind(fields, false, "the schema of the rows")?;
+        decoder.given = Some(Arc::clone(columns));
+        Ok(decoder)
     }
 
     /// See [`Converter::registered`].
@@ -324,7 +348,11 @@ impl Decoder {
             Err(Fault::Growth) => self.grow(value, field, row),
             result => result,
         }?;
-        Ok(if kept { Kept::Row } else { Kept::Dropped })
+        Ok(match self.options.shape {
+            _ if kept => Kept::Row,
+            Shape::NewImageOrTombstone => Kept::Tombstone,
+            Shape::Plain | Shape::NewImage => Kept::Dropped,
+        })
     }
 
     /// Appends a record that changes the schema, unless there is something wrong with it.
@@ -352,6 +380,10 @@ impl Decoder {
     /// Takes the rows out as a batch.
     fn finish(&mut self, rows: usize) -> RecordBatch {
         let (fields, arrays) = self.root.take(rows);
+        let (fields, arrays) = match &self.given {
+            Some(given) => with_fields_of(given, &fields, arrays),
+            None => (fields, arrays),
+        };
         if *self.schema.fields() != fields {
             self.schema = Arc::new(Schema::new(fields));
         }
@@ -359,6 +391,23 @@ impl Decoder {
         // The fields were made from the arrays, and each of those was padded to `rows` rows.
         RecordBatch::try_new_with_options(self.schema(), arrays, &options).expect("columns of one length and of their own types")
     }
+}
+
+/// Columns with the fields that were given.
+fn with_fields_of(given: &Schema, fields: &arrow_schema::Fields, arrays: Vec<ArrayRef>) -> (arrow_schema::Fields, Vec<ArrayRef>) {
+    let (fields, arrays): (Vec<_>, Vec<_>) = fields
+        .iter()
+        .zip(arrays)
+        .map(|(field, array)| match given.field_with_name(field.name()) {
+            // The columns were bound to these types, and differ in what is said beside names and types at most.
+            Ok(known) => match fit(&array, known.data_type()) {
+                Ok((array, _)) => (Arc::new(known.clone()), array),
+                Err(_) => (Arc::clone(field), array),
+            },
+            Err(_) => (Arc::clone(field), array),
+        })
+        .unzip();
+    (fields.into(), arrays)
 }
 
 fn append(
@@ -379,7 +428,7 @@ fn append(
             members::<Plain>(&mut scanner, fields, row, growth, options.max_depth)?;
             true
         }
-        Shape::NewImage => stream_record(&mut scanner, fields, row, growth, options.max_depth)?,
+        Shape::NewImage | Shape::NewImageOrTombstone => stream_record(&mut scanner, fields, row, growth, options.max_depth)?,
     };
     scanner.end()?;
     Ok(kept)

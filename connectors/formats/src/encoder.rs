@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow_array::builder::BinaryBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, new_null_array};
 use arrow_avro::schema::{
     AVRO_FIELD_DEFAULT_METADATA_KEY, AVRO_NAME_METADATA_KEY, AVRO_NAMESPACE_METADATA_KEY, AvroSchema, FingerprintStrategy,
@@ -14,11 +16,12 @@ use arrow_avro::writer::format::AvroSoeFormat;
 use arrow_avro::writer::{Encoder, WriterBuilder};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_cast::{CastOptions, cast, cast_with_options};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use serde_json::{Value, json};
 
 use crate::avro_schema;
-use crate::json_lines::{Nulls, write_json_lines};
+use crate::json_lines::{Nulls, write_lines};
+use crate::number::is_exact_in_f64;
 use crate::typed::{Field as TypedField, Type, Wire};
 
 /// The column of values that are no records.
@@ -38,8 +41,8 @@ impl Written<'_> {
     ///
     /// # Errors
     /// A column of a type that no decoder makes.
-    pub fn json(self) -> Result<BinaryArray, String> {
-        self.around(b"", b"")
+    pub fn json(self, nulls: Nulls) -> Result<BinaryArray, String> {
+        self.around(b"", b"", nulls, true)
     }
 
     /// Rows as JSON with their schema, as Kafka Connect's JsonConverter writes them with `schemas.enable` (Apache Kafka, `JsonConverter`,
@@ -49,17 +52,13 @@ impl Written<'_> {
     /// Which column has a type that has no place in such a schema.
     pub fn json_with_schema(self, name: &str) -> Result<BinaryArray, String> {
         let schema = self.rows.schema();
-        let described = |field: &Arc<Field>| connect_type(field.data_type()).ok_or_else(|| no_form(field, "JsonConverter with a schema"));
+        let described =
+            |field: &Arc<Field>| connect_type(field.data_type(), true).ok_or_else(|| no_form(field, "JsonConverter with a schema"));
         let kind = match schema.fields().iter().find(|_| self.single) {
-            Some(field) => {
-                let mut kind = described(field)?;
-                kind["optional"] = json!(true);
-                kind
-            }
+            Some(field) => optional(described(field)?),
             None => {
                 let member = |field: &Arc<Field>| {
-                    let mut kind = described(field)?;
-                    kind["optional"] = json!(true);
+                    let mut kind = optional(described(field)?);
                     kind["field"] = json!(field.name());
                     Ok(kind)
                 };
@@ -75,7 +74,12 @@ impl Written<'_> {
         let arrays = self.rows.columns().iter().map(numbers).collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
         let names = schema.fields().iter().map(|field| field.name());
         let rows = RecordBatch::try_from_iter(names.zip(arrays)).map_err(|e| e.to_string())?;
-        Written { rows: &rows, single: self.single }.around(format!("{{\"schema\":{kind},\"payload\":").as_bytes(), b"}")
+        Written { rows: &rows, single: self.single }.around(
+            format!("{{\"schema\":{kind},\"payload\":").as_bytes(),
+            b"}",
+            Nulls::Written,
+            false,
+        )
     }
 
     /// Values as text, as Kafka Connect's StringConverter has them where it has one form: text as it is, numbers and booleans as they are
@@ -83,9 +87,9 @@ impl Written<'_> {
     ///
     /// # Errors
     /// A column of a type that has no text.
-    pub fn text(self) -> Result<BinaryArray, String> {
+    pub fn text(self, nulls: Nulls) -> Result<BinaryArray, String> {
         if !self.single {
-            return self.json();
+            return self.json(nulls);
         }
         let column = self.rows.columns().first().ok_or("the value has no column")?;
         let shown = ArrayFormatter::try_new(column, &FormatOptions::default()).map_err(|e| e.to_string())?;
@@ -104,9 +108,11 @@ impl Written<'_> {
     }
 
     /// Each row as JSON between two texts.
-    fn around(self, before: &[u8], after: &[u8]) -> Result<BinaryArray, String> {
+    fn around(self, before: &[u8], after: &[u8], nulls: Nulls, whole: bool) -> Result<BinaryArray, String> {
         let mut lines = Vec::new();
-        write_json_lines(self.rows, Nulls::Written, &mut lines).map_err(|e| e.to_string())?;
+        // A value alone is null and not left out.
+        let nulls = if self.single { Nulls::Written } else { nulls };
+        write_lines(self.rows, nulls, whole, &mut lines).map_err(|e| e.to_string())?;
         // A line of the one column is `{"value":..}`.
         let (cut, end) = if self.single { (VALUE.len() + 4, 1) } else { (0, 0) };
         let rows = self.rows.num_rows();
@@ -123,11 +129,17 @@ impl Written<'_> {
     }
 }
 
+fn optional(mut kind: Value) -> Value {
+    kind["optional"] = json!(true);
+    kind
+}
+
 fn no_form(field: &Field, converter: &str) -> String {
     format!("column {}: {converter} has no form for {}", field.name(), field.data_type())
 }
 
-fn connect_type(kind: &DataType) -> Option<Value> {
+/// The schema of a column. Times inside of others are written as text, which no schema says.
+fn connect_type(kind: &DataType, alone: bool) -> Option<Value> {
     let logical = |kind: &str, name: &str| json!({"type": kind, "name": format!("org.apache.kafka.connect.data.{name}"), "version": 1});
     Some(match kind {
         DataType::Boolean => json!({"type": "boolean"}),
@@ -137,8 +149,17 @@ fn connect_type(kind: &DataType) -> Option<Value> {
         DataType::Float64 => json!({"type": "double"}),
         DataType::Utf8 => json!({"type": "string"}),
         DataType::Binary => json!({"type": "bytes"}),
-        DataType::Date32 => logical("int32", "Date"),
-        DataType::Timestamp(TimeUnit::Millisecond, Some(_)) => logical("int64", "Timestamp"),
+        DataType::Date32 if alone => logical("int32", "Date"),
+        DataType::Timestamp(TimeUnit::Millisecond, Some(_)) if alone => logical("int64", "Timestamp"),
+        DataType::List(item) => json!({"type": "array", "items": optional(connect_type(item.data_type(), false)?)}),
+        DataType::Struct(fields) => {
+            let member = |field: &Arc<Field>| {
+                let mut kind = optional(connect_type(field.data_type(), false)?);
+                kind["field"] = json!(field.name());
+                Some(kind)
+            };
+            json!({"type": "struct", "fields": fields.iter().map(member).collect::<Option<Vec<_>>>()?})
+        }
         _ => return None,
     })
 }
@@ -149,31 +170,59 @@ fn connect_type(kind: &DataType) -> Option<Value> {
 /// # Errors
 /// Which column has a name or a type that Avro does not have.
 pub fn avro_schema_of(columns: &Schema, single: bool, name: &str) -> Result<String, String> {
-    let with = |key: &str, value: &str| HashMap::from([(key.to_owned(), value.to_owned())]);
-    let optional = |field: &Arc<Field>| {
-        let field = Field::new(field.name(), field.data_type().clone(), !single);
-        if single { field } else { field.with_metadata(with(AVRO_FIELD_DEFAULT_METADATA_KEY, "null")) }
-    };
+    let column =
+        |field: &Arc<Field>| if single { Field::new(field.name(), with_defaults(field.data_type()), false) } else { with_default(field) };
     let (space, short) = name.rsplit_once('.').unwrap_or(("", name));
-    let mut metadata = with(AVRO_NAME_METADATA_KEY, short);
+    let mut metadata = HashMap::from([(AVRO_NAME_METADATA_KEY.to_owned(), short.to_owned())]);
     if !space.is_empty() {
         metadata.insert(AVRO_NAMESPACE_METADATA_KEY.to_owned(), space.to_owned());
     }
-    let schema = Schema::new_with_metadata(columns.fields().iter().map(optional).collect::<Vec<_>>(), metadata);
+    let schema = Schema::new_with_metadata(columns.fields().iter().map(column).collect::<Vec<_>>(), metadata);
+    if let Some(name) = unfit(schema.fields()) {
+        return Err(format!(
+            "column '{name}': a name in Avro has letters, digits and _ alone, and begins with no digit: give the columns such names (ReplaceField, \
+             csv.columns)"
+        ));
+    }
     let made = AvroSchema::try_from(&schema).map_err(|e| e.to_string())?;
     let mut made: Value = serde_json::from_str(&made.json_string).map_err(|e| e.to_string())?;
-    for (field, written) in columns.fields().iter().zip(made["fields"].as_array().into_iter().flatten()) {
-        if written["name"] != **field.name() {
-            return Err(format!(
-                "column '{}': a name in Avro has letters, digits and _ alone, and begins with no digit: give the columns such names (csv.columns)",
-                field.name()
-            ));
-        }
-    }
     if single {
         made = made["fields"][0]["type"].take();
     }
     Ok(made.to_string())
+}
+
+/// A field that may be null and is so where it is not said: a record without it can be read by the schema.
+fn with_default(field: &Arc<Field>) -> Field {
+    let null = HashMap::from([(AVRO_FIELD_DEFAULT_METADATA_KEY.to_owned(), "null".to_owned())]);
+    Field::new(field.name(), with_defaults(field.data_type()), true).with_metadata(null)
+}
+
+fn with_defaults(kind: &DataType) -> DataType {
+    match kind {
+        DataType::Struct(parts) => DataType::Struct(parts.iter().map(with_default).collect()),
+        DataType::List(item) => DataType::List(Arc::new(item.as_ref().clone().with_data_type(with_defaults(item.data_type())))),
+        other => other.clone(),
+    }
+}
+
+/// The first name, of a column or inside of one, that is none in Avro (Avro specification, "Names").
+fn unfit(fields: &Fields) -> Option<&str> {
+    let fits = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    fields.iter().find_map(|field| match field.data_type() {
+        _ if !fits(field.name()) => Some(field.name().as_str()),
+        DataType::Struct(parts) => unfit(parts),
+        DataType::List(item) => {
+            if let DataType::Struct(parts) = item.data_type() {
+                unfit(parts)
+            } else {
+                None
+            }
+        }
+        _ => None,
+    })
 }
 
 /// The full name of an Avro schema's record; `None` if it is none.
@@ -210,6 +259,19 @@ impl AvroWriter {
         Ok(Self { fields, record, id, encoder: None })
     }
 
+    /// Whether it takes columns that were found out from values: it has each of them, of the same type or of numbers that are wider.
+    pub fn holds(&self, columns: &Schema) -> bool {
+        columns.fields().iter().all(|field| {
+            let Some(known) = self.fields.iter().find(|known| *known.name == **field.name()) else { return false };
+            match (field.data_type(), &data_type(&known.kind)) {
+                (DataType::Int32, Some(DataType::Int64))
+                | (DataType::Int32 | DataType::Int64 | DataType::Float32, Some(DataType::Float64)) => true,
+                (own, Some(known)) => own == known,
+                (_, None) => false,
+            }
+        })
+    }
+
     /// Writes rows. Columns are cast to the types of the schema; a column that is missing is null.
     ///
     /// # Errors
@@ -224,6 +286,9 @@ impl AvroWriter {
             let (optional, kind) = target(&field.kind);
             let array = match (rows.column_by_name(&field.name), kind) {
                 (Some(array), Some(kind)) if array.data_type() != kind => {
+                    if let Some(value) = inexact(array, kind) {
+                        return Err(format!("field {}: {value} is no number that a double can hold exactly", field.name));
+                    }
                     let exact = CastOptions { safe: false, ..CastOptions::default() };
                     cast_with_options(array, kind, &exact).map_err(|e| format!("field {}: {e}", field.name))?
                 }
@@ -251,6 +316,24 @@ impl AvroWriter {
         self.encoder = Some(encoder);
         Ok(written.iter().map(Some).collect())
     }
+}
+
+/// The first whole number that a column of doubles would change.
+fn inexact(array: &ArrayRef, kind: &DataType) -> Option<i64> {
+    let whole = array.as_primitive_opt::<Int64Type>().filter(|_| *kind == DataType::Float64)?;
+    whole.iter().flatten().find(|value| !is_exact_in_f64(*value))
+}
+
+/// The type of a column that a decoder makes of values of this type without knowing it.
+fn data_type(kind: &Type) -> Option<DataType> {
+    let field = |field: &TypedField| Some(Field::new(&*field.name, data_type(&field.kind)?, true));
+    Some(match kind {
+        Type::Optional { of, .. } => data_type(of)?,
+        Type::Leaf { wire: Wire::Enum(_) | Wire::Uuid | Wire::Fixed(_), .. } | Type::Null | Type::Map(_) | Type::Union(_) => return None,
+        Type::Leaf { kind, .. } => kind.clone(),
+        Type::Record(fields) => DataType::Struct(fields.iter().map(field).collect::<Option<_>>()?),
+        Type::List(item) => DataType::new_list(data_type(item)?, true),
+    })
 }
 
 /// Whether a field may be null, and its type as a column where it is a simple one.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType};
-use arrow_array::{Array, BinaryArray, RecordBatch};
+use arrow_array::{Array, BinaryArray, RecordBatch, StringArray};
 use arrow_json::writer::{Encoder, EncoderFactory, EncoderOptions, LineDelimited, NullableEncoder, WriterBuilder};
 use arrow_schema::{ArrowError, DataType, FieldRef, TimeUnit};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat};
+use lakefeed_core::RowSchema;
 
 /// What stands for a null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,23 +30,31 @@ pub enum Nulls {
 /// # Errors
 /// Those of `out`, and columns of types that no decoder makes.
 pub fn write_json_lines(batch: &RecordBatch, nulls: Nulls, out: &mut impl Write) -> io::Result<()> {
-    let builder = WriterBuilder::new().with_explicit_nulls(nulls == Nulls::Written).with_encoder_factory(Arc::new(Cells));
+    write_lines(batch, nulls, false, out)
+}
+
+/// As [`write_json_lines`]. `whole`: what is JSON text (see [`RowSchema::json_field`]) stands there as it is, and not as text.
+pub(crate) fn write_lines(batch: &RecordBatch, nulls: Nulls, whole: bool, out: &mut impl Write) -> io::Result<()> {
+    let builder = WriterBuilder::new().with_explicit_nulls(nulls == Nulls::Written).with_encoder_factory(Arc::new(Cells { whole }));
     builder.build::<_, LineDelimited>(out).write(batch).map_err(|error| match error {
         ArrowError::IoError(_, error) => error,
         other => io::Error::other(other),
     })
 }
 
-/// Types that arrow-json writes otherwise (bytes as hexadecimal) or not at all (times in a named zone).
+/// Types that arrow-json writes otherwise (bytes as hexadecimal, JSON as text) or not at all (times in a named zone).
 #[derive(Debug)]
-struct Cells;
+struct Cells {
+    whole: bool,
+}
 
 impl EncoderFactory for Cells {
     fn make_default_encoder<'a>(
-        &self, _field: &'a FieldRef, array: &'a dyn Array, _options: &'a EncoderOptions,
+        &self, field: &'a FieldRef, array: &'a dyn Array, _options: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
         let cells: Box<dyn Encoder + 'a> = match array.data_type() {
             DataType::Binary => Box::new(Base64(array.as_binary())),
+            DataType::Utf8 if self.whole && RowSchema::is_json(field) => Box::new(Whole(array.as_string())),
             DataType::Timestamp(unit, Some(_)) => Box::new(Time(times(array, *unit), *unit)),
             _ => return Ok(None),
         };
@@ -61,6 +70,15 @@ impl Encoder for Base64<'_> {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
+    }
+}
+
+/// JSON text.
+struct Whole<'a>(&'a StringArray);
+
+impl Encoder for Whole<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.value(row).as_bytes());
     }
 }
 

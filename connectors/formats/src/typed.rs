@@ -67,6 +67,18 @@ impl Type {
         Self::Leaf { wire, kind }
     }
 
+    /// What a column holds; `None` for a type that no column has. How Avro writes it is not known then.
+    pub(crate) fn of(kind: &DataType) -> Option<Self> {
+        Some(match kind {
+            DataType::Struct(fields) => {
+                let fields = fields.iter().map(|field| Some(Field::new(field.name(), Self::of(field.data_type())?)));
+                Self::Record(fields.collect::<Option<_>>()?)
+            }
+            DataType::List(item) => Self::List(Box::new(Self::of(item.data_type())?)),
+            leaf => Data::of(leaf).map(|_| Self::leaf(Wire::String, leaf.clone()))?,
+        })
+    }
+
     /// How many types it is made of.
     pub(crate) fn parts(&self) -> usize {
         match self {

@@ -169,6 +169,49 @@ fn routers_name_a_topic_one_after_the_other() {
     assert!(transforms.has_router() && transforms.to_string().contains("replacement=all-$1"), "{transforms}");
 }
 
+#[test]
+fn removed_items_of_a_processor_are_tombstones_that_go_where_rows_go() {
+    let keys = [
+        "transforms=i,a,b,c",
+        "transforms.i.type=ExtractNewImage",
+        "transforms.a.type=RegexRouter",
+        "transforms.a.regex=(.*)-eu",
+        "transforms.a.replacement=$1",
+        "transforms.b.type=TimestampRouter",
+        "transforms.b.predicate=none",
+        "transforms.c.type=RegexRouter",
+        "transforms.c.regex=.*",
+        "transforms.c.replacement=lost",
+        "transforms.c.predicate=none",
+        "transforms.c.negate=true",
+        "predicates=none",
+        "predicates.none.type=RecordIsTombstone",
+    ];
+    let transforms = Transforms::read(&config(&keys), Place::Processor).expect("valid");
+    assert_eq!(transforms.routed_tombstone("orders-eu", 1_700_000_000_000), "orders-20231114");
+    let removed = r#" {"eventName":"REMOVE","dynamodb":{"Keys":{"id":{"N":"1"}}}}"#;
+    let records = records(&[r#" {"eventName":"INSERT","dynamodb":{"NewImage":{"id":{"N":"1"}}}}"#, removed]);
+    let decode = |transforms: &Transforms| {
+        let mut decoder = Decoder::new(DecoderOptions { shape: transforms.shape(), ..DecoderOptions::default() });
+        transforms.chain().apply(&records, decoder.decode(&records)).expect("transformed")
+    };
+    let decoded = decode(&transforms);
+    assert_eq!((decoded.indices, decoded.tombstones, decoded.dropped), (vec![0], vec![1], 0));
+    let decoded = decode(
+        &Transforms::read(&config(&keys[..2].iter().map(|key| key.trim_end_matches(",a,b,c")).collect::<Vec<_>>()), Place::Sink)
+            .expect("valid"),
+    );
+    assert_eq!((decoded.indices, decoded.tombstones, decoded.dropped), (vec![0], vec![], 1), "a sink has no row for them");
+
+    let errors = |keys: &[&str]| {
+        Transforms::read(&config(keys), Place::Processor).expect_err("wrong").iter().map(ToString::to_string).collect::<String>()
+    };
+    let keyed = ["transforms=i,k", "transforms.i.type=ExtractNewImage", "transforms.k.type=ValueToKey", "transforms.k.fields=id"];
+    assert!(errors(&keyed).contains("transforms.k.type: not supported behind ExtractNewImage"), "{}", errors(&keyed));
+    let offset = ["transforms=o", "transforms.o.type=InsertField$Value", "transforms.o.offset.field=at"];
+    assert!(errors(&offset).contains("have no partition and no offset yet"), "{}", errors(&offset));
+}
+
 const CHAINS: [&[&str]; 5] = [
     &[
         "transforms=c,f,i",

@@ -98,15 +98,15 @@ const READER: &[Key] = &[
         .importance(Importance::High),
 ];
 
-/// What sources and sinks have: rows are transformed.
+/// What all have: rows are transformed.
 const TRANSFORMED: &[Key] = &[
     Key::new(
         "transforms",
         KeyKind::List,
         "The transforms, by alias, in the order in which they are done. There are Apache Kafka's InsertField, ReplaceField, MaskField, Cast, \
          TimestampConverter, ExtractField, HoistField, Flatten, HeaderFrom and SetSchemaMetadata (each with $Key and $Value), ValueToKey, \
-         InsertHeader, DropHeaders and Filter; in sources RegexRouter and TimestampRouter; in sinks ExtractNewImage: rows from DynamoDB \
-         stream records.",
+         InsertHeader, DropHeaders, Filter and RegexRouter; in sources and processors TimestampRouter; in sinks and processors ExtractNewImage: \
+         rows from DynamoDB stream records. Those of a processor are of the rows that it makes.",
     )
     .default("")
     .importance(Importance::Low)
@@ -121,7 +121,7 @@ const TRANSFORMED: &[Key] = &[
     .group("Predicates"),
 ];
 
-/// What sinks add: values become columns.
+/// What sinks add, whose values become columns, and processors, for those that ExtractNewImage makes.
 const DECODED: &[Key] = &[
     Key::new(
         "schema.conflict",
@@ -169,7 +169,11 @@ pub fn definition(plugin: &Plugin) -> ConfigDef {
     let common = ConfigDef::new().keys(COMMON).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
     let common = match plugin.kind() {
         PluginKind::Source => common.keys(TRANSFORMED),
-        PluginKind::Processor => common.keys(READER).keys(PROCESSOR),
+        PluginKind::Processor => {
+            let own = common.keys(READER).keys(PROCESSOR).keys(TRANSFORMED).keys(DECODED);
+            let own = own.keys(converters::OUTPUT_VALUE_KEYS).keys(converters::OUTPUT_KEY_KEYS);
+            converters::OUTPUT_PREFIXES.iter().fold(own, |def, (prefix, doc)| def.prefix(prefix, doc))
+        }
         PluginKind::Sink => common.keys(READER).keys(TRANSFORMED).keys(DECODED),
     };
     let common = PREFIXES.iter().chain(converters::PREFIXES).fold(common, |def, (prefix, doc)| def.prefix(prefix, doc));
@@ -252,7 +256,7 @@ pub fn check(file: &ConnectorFile, plugins: &[Plugin]) -> Result<Connector, Vec<
     let config = definition(plugin).parse(&file.values)?;
     let mut errors = common_errors(plugin, &config);
     let transforms = match plugin.kind() {
-        PluginKind::Processor => Ok(Transforms::default()),
+        PluginKind::Processor => Transforms::read(&config, Place::Processor),
         PluginKind::Source => Transforms::read(&config, Place::Source),
         PluginKind::Sink => Transforms::read(&config, Place::Sink),
     };

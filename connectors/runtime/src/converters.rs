@@ -27,6 +27,29 @@ macro_rules! converter_keys {
     };
 }
 
+/// The keys of a processor's output, for keys or for values.
+macro_rules! output_keys {
+    ($class:literal, $strategy:literal, $class_doc:literal) => {
+        &[
+            Key::new($class, KeyKind::Class, $class_doc).importance(Importance::Low).group("Output"),
+            output(concat!($class, ".schemas.enable"), KeyKind::Boolean, "JsonConverter: whether each record is {\"schema\":..,\"payload\":..}.").default("false"),
+            output(concat!($class, ".schema.registry.url"), KeyKind::List, "AvroConverter: the addresses of the Schema Registry, with commas; they are tried in turn."),
+            output(concat!($class, ".basic.auth.credentials.source"), KeyKind::String, "AvroConverter: URL (user and password stand in the address) or USER_INFO.").values(&["URL", "USER_INFO"]),
+            output(concat!($class, ".basic.auth.user.info"), KeyKind::Password, "AvroConverter: USER:PASSWORD, with USER_INFO."),
+            output(concat!($class, ".schema.registry.basic.auth.user.info"), KeyKind::Password, "The same as basic.auth.user.info.").importance(Importance::Low),
+            output(concat!($class, ".bearer.auth.credentials.source"), KeyKind::String, "AvroConverter: STATIC_TOKEN sends bearer.auth.token.").values(&["STATIC_TOKEN"]).importance(Importance::Low),
+            output(concat!($class, ".bearer.auth.token"), KeyKind::Password, "AvroConverter: the token, with STATIC_TOKEN.").importance(Importance::Low),
+            output(concat!($class, ".auto.register.schemas"), KeyKind::Boolean, "AvroConverter: whether a schema that the registry does not have is registered.").default("true"),
+            output(concat!($class, ".use.latest.version"), KeyKind::Boolean, "AvroConverter with auto.register.schemas=false: rows are written with the newest schema of the subject. Otherwise the rows' own schema has to be there.").default("false"),
+            output(concat!($class, ".", $strategy), KeyKind::Class, "AvroConverter: TopicNameStrategy (the default), RecordNameStrategy or TopicRecordNameStrategy.").importance(Importance::Low),
+        ]
+    };
+}
+
+const fn output(name: &'static str, kind: KeyKind, doc: &'static str) -> Key {
+    Key::new(name, kind, doc).group("Output")
+}
+
 const fn key(name: &'static str, kind: KeyKind, doc: &'static str) -> Key {
     Key::new(name, kind, doc).group("Converters")
 }
@@ -54,6 +77,25 @@ pub(crate) const KEY_KEYS: &[Key] = converter_keys!("key.converter.", "key.subje
 
 /// The keys of the value converter.
 pub(crate) const VALUE_KEYS: &[Key] = converter_keys!("value.converter.", "value.subject.name.strategy");
+
+/// The converter of a processor's values.
+pub(crate) const OUTPUT_VALUE_KEYS: &[Key] = output_keys!(
+    "output.value.converter",
+    "value.subject.name.strategy",
+    "How values are written: JsonConverter, AvroConverter, StringConverter or ByteArrayConverter. Without it: plain JSON, whatever the worker's file \
+     says. value.converter says how those of the topics are read."
+);
+
+/// The converter of a processor's keys.
+pub(crate) const OUTPUT_KEY_KEYS: &[Key] = output_keys!(
+    "output.key.converter",
+    "key.subject.name.strategy",
+    "How keys are written: JsonConverter, AvroConverter, StringConverter or ByteArrayConverter. Without it: as the processor makes them."
+);
+
+/// Other keys of a processor's output.
+pub(crate) const OUTPUT_PREFIXES: &[(&str, &str)] =
+    &[("output.key.converter.", "Accepted as in Kafka Connect."), ("output.value.converter.", "Accepted as in Kafka Connect.")];
 
 /// Other keys of converters: Kafka Connect knows more, and custom classes have their own.
 pub(crate) const PREFIXES: &[(&str, &str)] = &[
@@ -175,7 +217,7 @@ pub(crate) fn key_reading(connector: &Config, worker: &Config, transformed: bool
     Ok(Some(found.unwrap_or(Reading { converter: Converter::Single(Single::Text), registry: None })))
 }
 
-/// How the keys and values of a source are written.
+/// How the keys and values of rows are written.
 #[derive(Debug, Clone)]
 pub(crate) struct Forms {
     pub(crate) key: Form,
@@ -185,7 +227,7 @@ pub(crate) struct Forms {
 /// How a converter writes.
 #[derive(Debug, Clone)]
 pub(crate) enum Form {
-    /// As the source writes: values as JSON, keys as text, or as JSON if they have several columns.
+    /// As the source or processor makes them: values as JSON, keys as text, or as JSON if they have columns.
     AsItIs,
     /// As text.
     Text,
@@ -250,15 +292,38 @@ impl Strategy {
 pub(crate) fn form(side: &str, connector: &Config, worker: &Config) -> Result<Form, ConfigError> {
     let key = format!("{side}.converter");
     let (config, own) = deciding(side, connector, worker);
-    let Some(class) = config.get(&key) else { return Ok(Form::AsItIs) };
+    Ok(match named_form(side, &key, config)? {
+        Form::JsonWithSchema if own => Form::JsonWithSchema,
+        // A key of one column is text without quotes unless the connector asks for JSON.
+        Form::Json if own && side == "key" => Form::Json,
+        Form::Json | Form::JsonWithSchema => Form::AsItIs,
+        other => other,
+    })
+}
+
+/// How a processor writes its keys (`side` is `key`) or values (`value`): as the converter of its output says, which only its own file names. Its
+/// `key.converter` and `value.converter` say how topics are read.
+///
+/// # Errors
+/// What to set.
+pub(crate) fn output_form(side: &str, connector: &Config) -> Result<Form, ConfigError> {
+    Ok(match named_form(side, &format!("output.{side}.converter"), connector)? {
+        // Both are JSON without a converter too.
+        Form::Json => Form::AsItIs,
+        other => other,
+    })
+}
+
+/// What the converter writes that `key` names.
+fn named_form(side: &str, key: &str, config: &Config) -> Result<Form, ConfigError> {
+    let Some(class) = config.get(key) else { return Ok(Form::AsItIs) };
     let prefix = format!("{key}.");
     let get = |name: &str| config.get(&format!("{prefix}{name}"));
     let enabled = |name: &str| get(name).is_some_and(|text| text.eq_ignore_ascii_case("true"));
     match simple(class) {
-        "JsonConverter" if own && enabled("schemas.enable") => Ok(Form::JsonWithSchema),
-        // A key of one column is text without quotes unless the connector asks for JSON.
-        "JsonConverter" if own && side == "key" => Ok(Form::Json),
-        "JsonConverter" | "ByteArrayConverter" => Ok(Form::AsItIs),
+        "JsonConverter" if enabled("schemas.enable") => Ok(Form::JsonWithSchema),
+        "JsonConverter" => Ok(Form::Json),
+        "ByteArrayConverter" => Ok(Form::AsItIs),
         "StringConverter" => Ok(Form::Text),
         "AvroConverter" => {
             no_own_certificates(&prefix, config)?;
@@ -273,7 +338,7 @@ pub(crate) fn form(side: &str, connector: &Config, worker: &Config) -> Result<Fo
             Ok(Form::Avro(Box::new(AvroOutput { registry, register, latest, strategy })))
         }
         _ => {
-            let expected = "a source writes JSON, text or Avro: use JsonConverter, StringConverter or AvroConverter";
+            let expected = "rows are written as JSON, text or Avro: use JsonConverter, StringConverter or AvroConverter";
             Err(ConfigError::value(key, class, expected))
         }
     }
@@ -290,7 +355,7 @@ fn no_own_certificates(prefix: &str, config: &Config) -> Result<(), ConfigError>
     }
 }
 
-/// How a processor reads values; `None`: as the plain JSON that they are, which is what it writes too.
+/// How a processor reads values; `None`: as the plain JSON that they are.
 ///
 /// JsonConverter with schemas has to be asked for in the connector's file: the worker files that come with Kafka Connect ask for one, and sources
 /// write plain JSON then.
@@ -317,7 +382,8 @@ pub(crate) fn errors(kind: PluginKind, config: &Config) -> Vec<ConfigError> {
         return ["key", "value"].into_iter().filter_map(|side| form(side, config, config).err()).collect();
     }
     if kind == PluginKind::Processor {
-        return processor_reading(config, config).err().into_iter().collect();
+        let written = ["key", "value"].into_iter().filter_map(|side| output_form(side, config).err());
+        return processor_reading(config, config).err().into_iter().chain(written).collect();
     }
     let mut errors: Vec<_> = reading("value", config).err().into_iter().collect();
     errors.extend(reading("key", config).err());
@@ -331,7 +397,8 @@ mod tests {
 
     fn config(text: &str) -> Config {
         let pairs = text.split(' ').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').expect("key=value"));
-        let def = PREFIXES.iter().fold(ConfigDef::new().keys(CLASSES).keys(VALUE_KEYS), |def, (prefix, doc)| def.prefix(prefix, doc));
+        let def = ConfigDef::new().keys(CLASSES).keys(VALUE_KEYS).keys(OUTPUT_VALUE_KEYS).keys(OUTPUT_KEY_KEYS);
+        let def = PREFIXES.iter().chain(OUTPUT_PREFIXES).fold(def, |def, (prefix, doc)| def.prefix(prefix, doc));
         def.parse(&pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()).expect("valid")
     }
 
@@ -372,7 +439,7 @@ mod tests {
                 "value.converter.schema.registry.ssl.truststore.location: not supported",
             ),
             (PluginKind::Sink, "value.converter=StringConverter value.converter.converter.encoding=UTF-16", "expected UTF-8"),
-            (PluginKind::Source, "value.converter=LongConverter", "a source writes JSON, text or Avro"),
+            (PluginKind::Source, "value.converter=LongConverter", "rows are written as JSON, text or Avro"),
             (PluginKind::Source, "value.converter=AvroConverter", "value.converter.schema.registry.url: is required"),
             (
                 PluginKind::Source,
@@ -380,6 +447,12 @@ mod tests {
                 "expected TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy",
             ),
             (PluginKind::Processor, "value.converter=LongConverter", "a processor reads objects"),
+            (
+                PluginKind::Processor,
+                "output.value.converter=LongConverter",
+                "output.value.converter = 'LongConverter': rows are written as",
+            ),
+            (PluginKind::Processor, "output.key.converter=AvroConverter", "output.key.converter.schema.registry.url: is required"),
         ] {
             let errors = errors(kind, &config(keys));
             assert!(errors.len() == 1 && errors[0].to_string().contains(expected), "{keys}: {errors:?}");
@@ -423,6 +496,28 @@ mod tests {
             ("value.converter=org.apache.kafka.connect.storage.StringConverter", "", "Text"),
         ] {
             assert_eq!(said(connector, worker), expected, "{connector} / {worker}");
+        }
+    }
+
+    #[test]
+    fn a_processor_writes_json_unless_its_output_has_a_converter() {
+        let said = |side: &str, connector: &str| match output_form(side, &config(connector)).expect("valid") {
+            Form::Avro(avro) => format!("Avro {} {:?}", avro.register, avro.strategy),
+            other => format!("{other:?}"),
+        };
+        let avro = "output.value.converter=AvroConverter output.value.converter.schema.registry.url=http://a";
+        let named = "output.value.converter.value.subject.name.strategy=RecordNameStrategy";
+        for (side, connector, expected) in [
+            ("value", "", "AsItIs"),
+            ("value", "value.converter=AvroConverter value.converter.schema.registry.url=http://a", "AsItIs"),
+            ("value", "output.value.converter=JsonConverter", "AsItIs"),
+            ("key", "output.key.converter=JsonConverter", "AsItIs"),
+            ("value", "output.value.converter=JsonConverter output.value.converter.schemas.enable=true", "JsonWithSchema"),
+            ("value", avro, "Avro true Topic"),
+            ("key", avro, "AsItIs"),
+            ("value", &format!("{avro} {named} output.value.converter.auto.register.schemas=false"), "Avro false Record"),
+        ] {
+            assert_eq!(said(side, connector), expected, "{side}: {connector}");
         }
     }
 

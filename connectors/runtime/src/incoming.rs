@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lakefeed_core::{Records, RecordsBuilder, Rejected, Result};
-use lakefeed_formats::{Converter, Decoder, DecoderOptions, Written};
+use lakefeed_formats::{Converter, Decoder, DecoderOptions, Nulls, Written};
 
 use crate::converters::Reading;
 use crate::schema_lookup::SchemaLookup;
@@ -46,7 +46,7 @@ impl Incoming {
         let decoded = decoder.decode(records);
         let written = Written { rows: &decoded.rows, single: decoded.single };
         // What a decoder makes can be written.
-        let values = written.json().map_err(lakefeed_core::Error::fatal)?;
+        let values = written.json(Nulls::Written).map_err(lakefeed_core::Error::fatal)?;
         let mut rows: Vec<(usize, Option<usize>)> = decoded.indices.iter().enumerate().map(|(at, row)| (*row as usize, Some(at))).collect();
         rows.extend(decoded.tombstones.iter().map(|row| (*row as usize, None)));
         rows.sort_unstable();

@@ -1,7 +1,7 @@
-//! Rows of a source on their way to the producer: through the transforms, then through the converters.
+//! Rows of a source or processor on their way to the producer: through the transforms, then through the converters.
 //!
-//! A source writes JSON. Where the converters write the same, and nothing is transformed, its rows go as they are; otherwise they are decoded
-//! into columns, whose types the source gives, and encoded again.
+//! Both write JSON. Where the converters write the same, and nothing is transformed, rows go as they are; otherwise they are decoded
+//! into columns, whose types they give, and encoded again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -10,15 +10,20 @@ use std::sync::Arc;
 use arrow_array::{Array, BinaryArray, BooleanArray, RecordBatch};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
-use lakefeed_core::{Clock as _, Error, Headers, Output, OutputRow, Records, RecordsBuilder, Rejected, Result, RowSchema, SystemClock};
+use lakefeed_core::{
+    Clock as _, Error, Headers, Output, OutputRow, PluginKind, Records, RecordsBuilder, Rejected, Result, RowSchema, SystemClock,
+};
 use lakefeed_formats::{
-    AvroWriter, Chain, Converter, DeclaredType, Decoder, DecoderOptions, SchemaConflict, Single, Transforms, Written, avro_name,
-    avro_schema_of, keys_present,
+    AvroWriter, Chain, Converter, DeclaredType, Decoder, DecoderOptions, Nulls, SchemaConflict, Shape, Single, Transforms, Written,
+    avro_name, avro_schema_of, keys_present,
 };
 use lakefeed_registry::Registry;
 
 use crate::converters::{AvroOutput, Form, Forms};
 use crate::task::TaskEnv;
+
+/// What the schema of rows is called that `ExtractNewImage` has made, unless `SetSchemaMetadata` names it.
+const IMAGE: &str = "NewImage";
 
 /// How many topics have their decoders and schemas remembered.
 const TOPICS: usize = 1000;
@@ -34,7 +39,9 @@ pub(crate) struct Outgoing {
     transforms: Transforms,
     key: Side,
     value: Side,
-    /// The schema of the source's rows that the decoders were made for.
+    /// Of a processor: how rows are decoded where it does not say what they are, or a transform makes others of them.
+    processor: Option<DecoderOptions>,
+    /// The schema of the rows that the decoders were made for.
     schema: Option<Arc<RowSchema>>,
     topics: HashMap<Arc<str>, Topic>,
 }
@@ -50,6 +57,9 @@ struct Topic {
 struct Side {
     form: Form,
     is_key: bool,
+    nulls: Nulls,
+    /// The types of the columns are found out from values, so they may be narrower than those that were found before a restart.
+    inferred: bool,
     registry: Option<Registry>,
     /// By topic: the columns that were written last, and the writer of their schema.
     writers: HashMap<Arc<str>, (SchemaRef, AvroWriter)>,
@@ -63,8 +73,13 @@ impl Outgoing {
         if key.is_as_it_is() && value.is_as_it_is() && transforms.is_empty() {
             return Ok(None);
         }
-        let (key, value) = (Side::open(key, true)?, Side::open(value, false)?);
-        Ok(Some(Self { transforms, key, value, schema: None, topics: HashMap::new() }))
+        let is_processor = env.connector.plugin.kind() == PluginKind::Processor;
+        let processor = is_processor.then(|| env.connector.decoder_options(Converter::Json));
+        // A source's row has all of its columns, a stream record those that it is about.
+        let nulls = if is_processor { Nulls::LeftOut } else { Nulls::Written };
+        let inferred = transforms.shape() != Shape::Plain;
+        let (key, value) = (Side::open(key, true, nulls, false)?, Side::open(value, false, nulls, inferred)?);
+        Ok(Some(Self { transforms, key, value, processor, schema: None, topics: HashMap::new() }))
     }
 
     /// Takes the rows of `from` to `to`, whose other parts stay as they are.
@@ -94,7 +109,14 @@ impl Outgoing {
         let values = records(topic, rows, from, Output::value);
         let keys = records(topic, rows, from, Output::key);
         let schema = self.schema.as_deref();
-        let known = self.topics.entry(Arc::clone(topic)).or_insert_with(|| Topic::new(schema, &self.transforms, self.value.has_schema()));
+        if !self.topics.contains_key(topic) {
+            let made = match &self.processor {
+                Some(options) => Topic::of_processor(schema, &self.transforms, options)?,
+                None => Topic::of_source(schema, &self.transforms, self.value.has_schema()),
+            };
+            self.topics.insert(Arc::clone(topic), made);
+        }
+        let Some(known) = self.topics.get_mut(topic) else { return Ok(()) };
         let keys = known.keys.decode(&keys);
         let decoded = known.chain.apply_with_keys(&values, known.values.decode(&values), Some(&keys))?;
         for rejected in &decoded.rejected {
@@ -103,7 +125,8 @@ impl Outgoing {
         }
         let name = |of_key: bool, own: Option<&str>| self.transforms.schema_name(of_key).or(own).unwrap_or_default().to_owned();
         let key_name = name(true, schema.map(|schema| &*schema.key_name));
-        let value_name = name(false, schema.map(|schema| &*schema.value_name));
+        let own_name = schema.map(|schema| &*schema.value_name).filter(|_| self.transforms.shape() == Shape::Plain);
+        let value_name = name(false, own_name.or(Some(IMAGE).filter(|_| self.transforms.shape() != Shape::Plain)));
         let topic_of = |row: usize| decoded.beside.topics.as_ref().map_or(&**topic, |topics| topics.value(row));
         let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         (0..decoded.indices.len()).for_each(|row| places.entry(topic_of(row)).or_default().push(row));
@@ -124,10 +147,17 @@ impl Outgoing {
             made.extend((0..places.len()).map(row));
         }
         if !decoded.tombstones.is_empty() {
-            let written = self.key.write(topic, &key_name, &keys.rows, keys.single)?;
-            let key = |record: &u32| keys.indices.binary_search(record).ok().and_then(|at| cell(&written, at));
-            let row = |record: &u32| Made { record: *record as usize, topic: Arc::clone(topic), key: key(record), value: None, row: None };
-            made.extend(decoded.tombstones.iter().map(row));
+            let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+            for record in &decoded.tombstones {
+                let record = *record as usize;
+                places.entry(self.transforms.routed_tombstone(topic, values.timestamps[record])).or_default().push(record);
+            }
+            for (topic, records) in places {
+                let written = self.key.write(&topic, &key_name, &keys.rows, keys.single)?;
+                let key = |record: usize| keys.indices.binary_search(&(record as u32)).ok().and_then(|at| cell(&written, at));
+                let row = |record: usize| Made { record, topic: topic.as_str().into(), key: key(record), value: None, row: None };
+                made.extend(records.into_iter().map(row));
+            }
         }
         made.sort_by_key(|made| made.record);
         let headers = decoded.beside.headers.as_ref().map(Headers::from_list);
@@ -177,8 +207,21 @@ fn cell(array: &BinaryArray, at: usize) -> Option<Vec<u8>> {
 }
 
 impl Topic {
+    /// The columns are those that the processor names, and where a transform makes others of them what their values say.
+    fn of_processor(schema: Option<&RowSchema>, transforms: &Transforms, options: &DecoderOptions) -> Result<Self> {
+        let of_columns = |columns: &SchemaRef| Decoder::of_columns(columns).map_err(Error::config);
+        let key = schema.and_then(|schema| schema.key.as_ref());
+        let value = schema.map(|schema| &schema.value).filter(|_| transforms.shape() == Shape::Plain);
+        let text = || Decoder::new(DecoderOptions { converter: Converter::Single(Single::Text), ..DecoderOptions::default() });
+        Ok(Self {
+            keys: key.map_or_else(|| Ok(text()), of_columns)?,
+            values: value.map_or_else(|| Ok(Decoder::new(options.clone())), of_columns)?,
+            chain: transforms.chain(),
+        })
+    }
+
     /// `typed`: values are written with a schema. Without one text may hold what looks like a number or boolean, cell by cell, as the source has it.
-    fn new(schema: Option<&RowSchema>, transforms: &Transforms, typed: bool) -> Self {
+    fn of_source(schema: Option<&RowSchema>, transforms: &Transforms, typed: bool) -> Self {
         let declared = |schema: &SchemaRef, typed: bool| {
             let all = schema.fields().iter().filter(|field| typed || *field.data_type() != DataType::Utf8);
             all.filter_map(|field| Some((field.name().clone(), DeclaredType::of(field.data_type())?))).collect()
@@ -199,12 +242,12 @@ impl Topic {
 }
 
 impl Side {
-    fn open(form: Form, is_key: bool) -> Result<Self> {
+    fn open(form: Form, is_key: bool, nulls: Nulls, inferred: bool) -> Result<Self> {
         let registry = match &form {
             Form::Avro(output) => Some(Registry::new(&output.registry)?),
             _ => None,
         };
-        Ok(Self { form, is_key, registry, writers: HashMap::new() })
+        Ok(Self { form, is_key, nulls, inferred, registry, writers: HashMap::new() })
     }
 
     fn has_schema(&self) -> bool {
@@ -233,9 +276,9 @@ impl Side {
         let what = if self.is_key { "keys" } else { "values" };
         let failed = |message: String| Error::config(format!("topic {topic}: the {what} can't be written: {message}"));
         match &self.form {
-            Form::Text => written.text().map_err(failed),
-            Form::AsItIs if self.is_key => written.text().map_err(failed),
-            Form::AsItIs | Form::Json => written.json().map_err(failed),
+            Form::Text => written.text(self.nulls).map_err(failed),
+            Form::AsItIs if self.is_key => written.text(self.nulls).map_err(failed),
+            Form::AsItIs | Form::Json => written.json(self.nulls).map_err(failed),
             Form::JsonWithSchema => written.json_with_schema(name).map_err(failed),
             Form::Avro(_) => {
                 self.prepare(topic, name, rows, single)?;
@@ -257,7 +300,16 @@ impl Side {
         let AvroOutput { register, latest, strategy, .. } = &**output;
         let mut text = avro_schema_of(&schema, single, name).map_err(failed)?;
         let subject = strategy.subject(topic, self.is_key, avro_name(&text).as_deref()).map_err(failed)?;
-        let id = if *register {
+        let latest_holds = |registry: &mut Registry| {
+            let Some((id, latest)) = registry.latest(&subject)? else { return Ok::<_, Error>(None) };
+            let writer = AvroWriter::new(&latest.text, id).ok().filter(|writer| latest.kind == "AVRO" && writer.holds(&schema));
+            Ok(writer.map(|_| (id, latest.text)))
+        };
+        let wider = if *register && self.inferred { latest_holds(registry)? } else { None };
+        let id = if let Some((id, latest)) = wider {
+            text = latest;
+            id
+        } else if *register {
             registry.register(&subject, &text)?
         } else if *latest {
             let found = registry.latest(&subject)?;

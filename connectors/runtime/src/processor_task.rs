@@ -15,6 +15,7 @@ use lakefeed_kafka::{Consumer, Event, Producer, RangeReader, ensure_topic, log_e
 
 use crate::dead_letters::DeadLetters;
 use crate::incoming::{Incoming, Plain};
+use crate::outgoing::Outgoing;
 use crate::sink_task::report_lost;
 use crate::state::{PartitionState, StateStore};
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
@@ -53,6 +54,9 @@ struct ProcessorTask<'a> {
     open: Option<(HashMap<TopicPartition, i64>, Instant)>,
     topics: HashSet<String>,
     out: Output,
+    /// What becomes of rows before they are sent, if they don't go as they are; and where they are then.
+    outgoing: Option<Outgoing>,
+    converted: Output,
     busy: BusyTime,
     /// What librdkafka's queues hold of the memory budget.
     queues: Share,
@@ -90,6 +94,8 @@ impl<'a> ProcessorTask<'a> {
             open: None,
             topics: HashSet::new(),
             out: Output::default(),
+            outgoing: Outgoing::open(env)?,
+            converted: Output::default(),
             busy: BusyTime::new(),
             queues: Share::of(&env.context.budget),
         })
@@ -220,7 +226,7 @@ impl<'a> ProcessorTask<'a> {
         };
         self.busy.mark(&self.env.stats);
         self.process(&records, plain, &partition)?;
-        self.send()?;
+        self.send(&records.topic)?;
         // After the rows that they made: who has seen the records counted has seen their rows counted.
         self.env.stats.bytes_in.add(records.payload_bytes() as u64);
         self.env.stats.records_in.add(records.len() as u64);
@@ -232,7 +238,9 @@ impl<'a> ProcessorTask<'a> {
 
     /// `plain`: the records as the processor reads them, if they came as something else.
     fn process(&mut self, records: &Records, plain: Option<Plain>, partition: &TopicPartition) -> Result<()> {
-        self.create_topics(&records.topic)?;
+        if self.outgoing.is_none() {
+            self.create_topics(&records.topic, self.processor.output_topics(&records.topic))?;
+        }
         self.env.topics.used(&records.topic);
         let state =
             self.states.get_mut(partition).ok_or_else(|| Error::fatal(format!("{partition}: records came before the assignment")))?;
@@ -250,32 +258,47 @@ impl<'a> ProcessorTask<'a> {
         Ok(())
     }
 
-    fn send(&mut self) -> Result<()> {
+    fn send(&mut self, input: &str) -> Result<()> {
+        if let Some(outgoing) = &mut self.outgoing {
+            self.converted.clear();
+            for refused in outgoing.take(&self.out, &mut self.converted)? {
+                self.dead_letters.outgoing_row(self.env, &refused)?;
+            }
+            let mut topics: Vec<_> = self.converted.rows().iter().map(|row| self.converted.topic(row)).collect();
+            topics.dedup();
+            let topics = topics.into_iter().map(str::to_owned).collect();
+            self.create_topics(input, topics)?;
+        }
         if self.open.is_none() {
             if self.transactional {
                 self.producer.begin()?;
             }
             self.open = Some((HashMap::new(), Instant::now()));
         }
-        self.producer.send(&self.out)?;
-        self.env.stats.rows_out.add(self.out.rows().len() as u64);
-        self.env.stats.bytes_out.add(self.out.bytes() as u64);
+        let out = if self.outgoing.is_some() { &self.converted } else { &self.out };
+        self.producer.send(out)?;
+        self.env.stats.rows_out.add(out.rows().len() as u64);
+        self.env.stats.bytes_out.add(out.bytes() as u64);
         Ok(())
     }
 
-    /// Makes the output topics of an input topic, with as many partitions.
-    fn create_topics(&mut self, input: &str) -> Result<()> {
-        if self.topics.contains(input) {
-            return Ok(());
+    /// Makes those of the output topics of an input topic that are met for the first time, with as many partitions.
+    fn create_topics(&mut self, input: &str, mut outputs: Vec<String>) -> Result<()> {
+        outputs.retain(|topic| !self.topics.contains(topic));
+        if let Some(topic) = outputs.iter().find(|topic| self.env.connector.config.list("topics").contains(&topic.as_str())) {
+            let name = &self.env.connector.name;
+            return Err(Error::config(format!(
+                "{name}: the transforms send rows of topic {input} to topic {topic}, which is read: name another one"
+            )));
         }
-        if self.env.worker.creates_topics() {
+        if self.env.worker.creates_topics() && !outputs.is_empty() {
             let admin = self.env.admin_settings();
             let count = i32::try_from(log_ends(&admin, input, TOPIC_TIMEOUT)?.len()).ok();
-            for topic in self.processor.output_topics(input) {
-                ensure_topic(&admin, &topic, count, None, TOPIC_TIMEOUT)?;
+            for topic in &outputs {
+                ensure_topic(&admin, topic, count, None, TOPIC_TIMEOUT)?;
             }
         }
-        self.topics.insert(input.to_owned());
+        self.topics.extend(outputs);
         Ok(())
     }
 

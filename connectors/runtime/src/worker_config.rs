@@ -283,14 +283,17 @@ impl WorkerConfig {
             .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
     }
 
-    /// How the keys and values of a source are written.
+    /// How the keys and values of a source or processor are written.
     ///
     /// # Errors
     /// `Config`: the worker's own converter, which the connector uses, is not set up.
     pub(crate) fn forms(&self, connector: &Connector) -> Result<Forms> {
         let form = |side: &str| {
-            converters::form(side, &connector.config, &self.config)
-                .map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
+            let form = match connector.plugin.kind() {
+                PluginKind::Processor => converters::output_form(side, &connector.config),
+                _ => converters::form(side, &connector.config, &self.config),
+            };
+            form.map_err(|error| Error::config(format!("{}: the worker's converter: {error}", connector.name)))
         };
         Ok(Forms { key: form("key")?, value: form("value")? })
     }
@@ -312,7 +315,7 @@ impl WorkerConfig {
         match connector.plugin.kind() {
             PluginKind::Sink => self.key_converter(connector).and_then(|_| self.value_converter(&connector.config)).map(|_| ()),
             PluginKind::Source => self.forms(connector).map(|_| ()),
-            PluginKind::Processor => self.processor_converter(connector).map(|_| ()),
+            PluginKind::Processor => self.processor_converter(connector).and_then(|_| self.forms(connector)).map(|_| ()),
         }
     }
 

@@ -30,6 +30,7 @@ mod key;
 mod number;
 mod processor;
 mod record;
+mod schema;
 mod size;
 
 use lakefeed_core::{Make, Plugin};

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use lakefeed_core::{Error, Output, Processor, Records, Result, State, shorten};
+use lakefeed_core::{Error, Output, Processor, Records, Result, RowSchema, State, shorten};
 
 use crate::config::Settings;
 use crate::fault::{Fault, Scan};
 use crate::item::{DIGEST_BYTES, Item, ItemDigest, Value};
 use crate::key::{KeyReader, Keys, Reading};
 use crate::record::{Change, Event, Stream};
+use crate::schema::row_schema;
 
 /// What the state holds of an item: its digest; and, when old images are asked for, its size and its image.
 #[derive(Debug, Default)]
@@ -59,10 +60,12 @@ impl From<Error> for Failure {
     }
 }
 
-/// The processor. All of its fields but the settings are buffers that are kept from row to row.
+/// The processor. All of its fields but the settings and the schema are buffers that are kept from row to row.
 #[derive(Debug)]
 pub(crate) struct DynamoDbProcessor {
     settings: Settings,
+    /// What the rows are, for those who write them otherwise.
+    schema: Arc<RowSchema>,
     /// One for each topic that was seen: as many as the connector reads.
     streams: Vec<Stream>,
     item: Item,
@@ -75,6 +78,7 @@ pub(crate) struct DynamoDbProcessor {
 impl DynamoDbProcessor {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
+            schema: Arc::new(row_schema(&settings)),
             settings,
             streams: Vec::new(),
             item: Item::default(),
@@ -192,6 +196,7 @@ fn change<'a>(event: Event, records: &Records, row: usize, keys: Value<'a>, new:
 impl Processor for DynamoDbProcessor {
     fn process(&mut self, records: &Records, state: &mut dyn State, out: &mut Output) -> Result<()> {
         let stream = self.stream(&records.topic);
+        out.schema = Some(Arc::clone(&self.schema));
         for row in 0..records.len() {
             let done = match records.value(row) {
                 Some(value) => self.put(records, row, value, stream, state, out),

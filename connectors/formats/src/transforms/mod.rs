@@ -40,6 +40,7 @@ use routers::{RegexRouter, TimestampRouter, topics};
 use rows::{Columns, Gone, Losses, Rows, failed};
 use timestamp::TimestampConverter;
 use types::Growing;
+pub(crate) use types::fit;
 
 /// The names of the transform that makes a row of a DynamoDB stream record: see [`Shape::NewImage`].
 const EXTRACT_NEW_IMAGE: [&str; 2] = ["ExtractNewImage", "io.lakefeed.transforms.ExtractNewImage"];
@@ -84,6 +85,8 @@ pub enum Place {
     Sink,
     /// Of rows that are on their way to a topic. They have no offset yet.
     Source,
+    /// Of the rows of a processor, which are on their way to a topic too.
+    Processor,
 }
 
 #[derive(Debug)]
@@ -160,12 +163,7 @@ impl Transforms {
 
     /// Whether keys are transformed: [`Chain::apply_with_keys`] needs them decoded then.
     pub fn uses_keys(&self) -> bool {
-        let uses = |step: &Step| match step.transform {
-            Transform::ValueToKey(_) => true,
-            Transform::SetSchemaMetadata(_) => false,
-            _ => step.of_key,
-        };
-        self.steps.iter().any(uses)
+        self.steps.iter().any(Step::changes_keys)
     }
 
     /// Whether topics get other names.
@@ -182,6 +180,22 @@ impl Transforms {
             {
                 name = router.route(&name).into_owned();
             }
+        }
+        name
+    }
+
+    /// Where routers send a record without a value. No other transform changes it.
+    pub fn routed_tombstone(&self, topic: &str, timestamp_ms: i64) -> String {
+        let mut name = topic.to_owned();
+        for step in self.steps.iter().filter(|step| step.transform.is_of_topics()) {
+            if step.condition.as_ref().is_some_and(|condition| !condition.takes_tombstone_of(&name)) {
+                continue;
+            }
+            name = match &step.transform {
+                Transform::RegexRouter(router) => router.route(&name).into_owned(),
+                Transform::TimestampRouter(router) => router.route(&name, timestamp_ms).unwrap_or(name),
+                _ => name,
+            };
         }
         name
     }
@@ -295,6 +309,14 @@ fn batch_of(columns: Columns) -> Result<RecordBatch> {
 }
 
 impl Step {
+    fn changes_keys(&self) -> bool {
+        match self.transform {
+            Transform::ValueToKey(_) => true,
+            Transform::SetSchemaMetadata(_) => false,
+            _ => self.of_key,
+        }
+    }
+
     fn run(&self, records: &Records, rows: Rows, losses: &mut Losses) -> Result<Rows> {
         if matches!(self.transform, Transform::Filter) {
             let before = losses.tombstones.len();

@@ -92,7 +92,7 @@ fn inside(parts: &StructArray, array: &ArrayRef) -> Result<ArrayRef> {
 }
 
 fn members(parts: &StructArray) -> Result<Vec<(FieldRef, ArrayRef)>> {
-    parts.fields().iter().zip(parts.columns()).map(|(field, array)| Ok(column(field.name(), inside(parts, array)?))).collect()
+    parts.fields().iter().zip(parts.columns()).map(|(field, array)| Ok((Arc::clone(field), inside(parts, array)?))).collect()
 }
 
 /// `HoistField`: the value as the one field of a struct.

@@ -85,6 +85,16 @@ impl Condition {
         }
     }
 
+    /// Whether a record without a value and without headers is meant.
+    pub(super) fn takes_tombstone_of(&self, topic: &str) -> bool {
+        let holds = match &*self.predicate {
+            Predicate::TopicNameMatches(regex) => regex.is_match(topic),
+            Predicate::HasHeaderKey(_) => false,
+            Predicate::RecordIsTombstone => true,
+        };
+        holds != self.negate
+    }
+
     /// Whether a record without a value is meant.
     pub(super) fn takes_tombstone(&self, records: &Records, record: u32) -> bool {
         self.predicate.test(records, record, true) != self.negate

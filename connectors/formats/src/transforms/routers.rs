@@ -107,16 +107,20 @@ impl TimestampRouter {
         Ok(Transform::TimestampRouter(Self { topic: config.text("topic.format").to_owned(), timestamp }))
     }
 
+    /// `None`: the time is none.
+    pub(super) fn route(&self, topic: &str, timestamp_ms: i64) -> Option<String> {
+        let time = self.timestamp.format(timestamp_ms).filter(|_| timestamp_ms >= 0)?;
+        Some(self.topic.replace("${topic}", topic).replace("${timestamp}", &time))
+    }
+
     pub(super) fn apply(&self, records: &Records, mut rows: Rows) -> Done {
         let old = topics(records, &rows);
         let mut gone = Vec::new();
         let routed = rows.indices.iter().enumerate().map(|(row, record)| {
-            let timestamp = Some(records.timestamps[*record as usize]).filter(|ms| *ms >= 0);
-            let Some(time) = timestamp.and_then(|ms| self.timestamp.format(ms)) else {
+            self.route(old.value(row), records.timestamps[*record as usize]).unwrap_or_else(|| {
                 gone.push((row, Gone::Rejected { field: None, message: "the record has no timestamp to name its topic by".into() }));
-                return old.value(row).to_owned();
-            };
-            self.topic.replace("${topic}", old.value(row)).replace("${timestamp}", &time)
+                old.value(row).to_owned()
+            })
         });
         rows.beside.topics = Some(Arc::new(StringArray::from_iter_values(routed.collect::<Vec<_>>())));
         Done { rows, gone }

@@ -51,7 +51,7 @@ fn is_number(kind: &DataType) -> bool {
 }
 
 /// The column as one of `kind`, and the rows whose values that can't hold.
-pub(super) fn fit(array: &ArrayRef, kind: &DataType) -> Result<(ArrayRef, Vec<usize>)> {
+pub(crate) fn fit(array: &ArrayRef, kind: &DataType) -> Result<(ArrayRef, Vec<usize>)> {
     let from = array.data_type();
     if from == kind {
         return Ok((Arc::clone(array), Vec::new()));
