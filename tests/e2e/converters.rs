@@ -379,6 +379,46 @@ opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 print(json.load(opener.open(urllib.request.Request(f"{url}/subjects/{subject}/versions", body, headers)))["id"])
 "#;
 
+/// Registers a Protobuf file, and before it one that it imports, under the file's name.
+const REGISTER_PROTOBUF: &str = r#"
+import sys, json, urllib.request
+url, subject, name, imported, schema = sys.argv[1:]
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def register(subject, schema, references):
+    body = json.dumps({"schema": schema, "schemaType": "PROTOBUF", "references": references}).encode()
+    headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+    return json.load(opener.open(urllib.request.Request(f"{url}/subjects/{subject}/versions", body, headers)))["id"]
+register(name, imported, [])
+print(register(subject, schema, [{"name": name, "subject": name, "version": 1}]))
+"#;
+
+#[test]
+fn protobuf_messages_of_a_registered_file_become_columns() {
+    let scene = Scene::local("protobuf", 1);
+    let name = format!("{}.proto", scene.topic);
+    let imported = r#"syntax = "proto3"; package parts; enum State { ON = 0; OFF = 1; }"#;
+    let schema = format!(
+        r#"syntax = "proto3"; import "{name}"; import "google/protobuf/timestamp.proto";
+        message Other {{ string x = 1; }}
+        message Motor {{ int64 id = 1; optional double pm = 2; parts.State state = 3; google.protobuf.Timestamp seen = 4; repeated string tags = 5; }}"#
+    );
+    let id = python(REGISTER_PROTOBUF, &[&registry().url, &format!("{}-value", scene.topic), &name, imported, &schema]);
+    let id: u32 = id.trim().parse().expect("an id");
+    // The second message of the file: one number, 1, as zig-zag.
+    let value = |message: &[u8]| [&[0], &id.to_be_bytes()[..], &[2, 2], message].concat();
+    let full = [&[8, 1, 17][..], &0.5_f64.to_le_bytes(), &[24, 1, 34, 2, 8, 60, 42, 1, b'a', 42, 1, b'b']].concat();
+    send(&scene.topic, &[value(&full), value(&[8, 2]), value(&[8]), b"{\"id\":3}".to_vec()]);
+    let keys = avro(&registry().url).replace("avro.AvroConverter", "protobuf.ProtobufConverter");
+    let mut worker = scene.worker("worker", &(keys + "rotate.idle.ms=300\n" + &scene.tolerant()));
+    scene.wait_for_rows(&mut worker, "both rows", 2);
+    let letters = scene.dead_letters(2);
+    stop(&mut worker);
+    let why = format!("schema id {id} of subject {}-value: the value is no message Motor", scene.topic);
+    assert!(letters.iter().any(|letter| letter.contains(&why) && letter.contains("VALUE_CONVERTER")), "{letters:?}");
+    let rows = scene.sql("SELECT id, pm, state, epoch(seen) AS seen, array_to_string(tags, '+') AS tags FROM ROWS ORDER BY id").success();
+    assert_eq!(rows, "id,pm,state,seen,tags\n1,0.5,OFF,60.0,a+b\n2,,ON,,\n", "{rows}");
+}
+
 #[test]
 fn json_of_a_registered_schema_has_its_types() {
     let scene = Scene::local("json-schema", 1);

@@ -158,7 +158,7 @@ fn leaf(cursor: &mut Cursor<'_>, wire: &Wire, column: &mut Column) -> Result<()>
 
 /// The schema and its columns are bound to each other before records are decoded.
 #[cold]
-fn unbound() -> Fault {
+pub(crate) fn unbound() -> Fault {
     Fault::field("the column is not of the schema's type")
 }
 

@@ -9,18 +9,18 @@ use crate::schema::UTC;
 use crate::typed::{Field, MAX_PRECISION, Type, Wire};
 
 /// How deep a schema may be nested.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// How many parts a schema may have, with types that are named and used again counted each time: a few lines can ask for billions.
-const MAX_PARTS: usize = 20_000;
+pub(crate) const MAX_PARTS: usize = 20_000;
 
 /// Reads a schema; `references` are the schemas whose types it names, each after those that it needs itself.
 ///
 /// # Errors
 /// What is wrong with it, or what can't be a column.
-pub(crate) fn parse(text: &str, references: &[String]) -> Result<Type, String> {
+pub(crate) fn parse(text: &str, references: &[(String, String)]) -> Result<Type, String> {
     let mut names = Names::default();
-    for text in references {
+    for (_, text) in references {
         names.read(text)?;
     }
     names.read(text)

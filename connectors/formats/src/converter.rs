@@ -22,6 +22,9 @@ pub enum Converter {
     Avro,
     /// Plain JSON behind the number of its JSON Schema. The schemas come from [`Decoder::learn_schema`](crate::Decoder::learn_schema).
     JsonRegistered,
+    /// Protobuf, behind the number of its schema and the message's place in it. The schemas come from
+    /// [`Decoder::learn_schema`](crate::Decoder::learn_schema).
+    Protobuf,
     /// UTF-8 text, bytes, or a number as Kafka's serializers write it.
     Single(Single),
 }
@@ -53,6 +56,7 @@ impl Converter {
         match self {
             Self::Avro => Some("AVRO"),
             Self::JsonRegistered => Some("JSON"),
+            Self::Protobuf => Some("PROTOBUF"),
             Self::Json | Self::JsonWithSchema | Self::JsonOfSchema(_) | Self::Single(_) => None,
         }
     }

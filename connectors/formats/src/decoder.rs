@@ -17,7 +17,7 @@ use crate::schema::DeclaredType;
 use crate::schemas::{Bound, Row, Schemas, WriterSchema};
 use crate::transforms::fit;
 use crate::typed::{Field, Type, bind};
-use crate::{avro, avro_schema, json_schema};
+use crate::{avro, avro_schema, json_schema, protobuf};
 
 /// The deepest nesting that can be asked for: every level takes some of the thread's stack.
 const MAX_DEPTH: usize = 500;
@@ -164,7 +164,7 @@ impl Decoder {
                 let row = single.row();
                 Some(decoder.bind(row, true, "the value"))
             }
-            Converter::Json | Converter::JsonWithSchema | Converter::JsonRegistered | Converter::Avro => None,
+            Converter::Json | Converter::JsonWithSchema | Converter::JsonRegistered | Converter::Avro | Converter::Protobuf => None,
         };
         decoder.finish(0);
         decoder
@@ -204,6 +204,11 @@ impl Decoder {
         let bound = schema.and_then(|schema| {
             let label = format!("schema id {id} of subject {}", schema.subject);
             let kind = match self.options.converter {
+                // Which of its messages are met is seen later.
+                Converter::Protobuf => {
+                    let file = protobuf::parse(&schema.text, &schema.references).map_err(|message| format!("{label}: {message}"))?;
+                    return Ok(Row { fields: Arc::default(), single: false, label: label.into(), message: file.messages().next() });
+                }
                 Converter::JsonRegistered => json_schema::parse(&schema.text),
                 _ => avro_schema::parse(&schema.text, &schema.references),
             };
@@ -230,7 +235,7 @@ impl Decoder {
         self.growth.allow(false);
         self.trial = None;
         bound.map_err(|fault| fault.into_message())?;
-        Ok(Row { fields: fields.into(), single, label: label.into() })
+        Ok(Row { fields: fields.into(), single, label: label.into(), message: None })
     }
 
     /// The schema after the last batch.
@@ -288,6 +293,7 @@ impl Decoder {
                 let appended = avro::append(&value[avro::PREFIX..], &schema.fields, &mut self.root, row);
                 return appended.map(|()| Kept::Row).map_err(|fault| fault.because(&schema.label));
             }
+            Converter::Protobuf => return self.protobuf(value, row),
             Converter::Single(single) => {
                 let field = fixed()?.and_then(|row| row.fields.first().cloned());
                 let field = field.ok_or_else(|| Fault::record("the value has no column"))?;
@@ -331,6 +337,34 @@ impl Decoder {
         let schema = self.schemas.of_id(id)?.clone();
         let kept = self.json(&value[avro::PREFIX..], Some(&schema).filter(|row| row.single), row);
         kept.map_err(|fault| fault.because(&schema.label))
+    }
+
+    /// Appends the Protobuf message behind the number of a schema.
+    fn protobuf(&mut self, value: &[u8], row: usize) -> Result<Kept> {
+        let id = avro::schema_id(value).ok_or_else(|| avro::no_schema_id(value))?;
+        let parts = protobuf::parts(value)?;
+        let schema = match self.schemas.of_text(parts.prefix) {
+            Some(known) => known?,
+            None => self.learn_message(id, &parts)?,
+        };
+        let message = schema.message.as_ref().ok_or_else(avro::unbound)?;
+        self.single = false;
+        let appended = protobuf::append(parts.message, message, &schema.fields, &mut self.root, row);
+        appended.map(|()| Kept::Row).map_err(|fault| fault.because(&schema.label))
+    }
+
+    #[cold]
+    fn learn_message(&mut self, id: u32, parts: &protobuf::Parts<'_>) -> Result<Row> {
+        let schema = self.schemas.of_id(id)?;
+        let (label, first) = (Arc::clone(&schema.label), schema.message.clone().ok_or_else(avro::unbound)?);
+        let message = protobuf::message_of(&first.parent_file(), &parts.path);
+        let fields = message.and_then(|message| Ok((protobuf::fields_of(&message)?, message)));
+        let bound = fields.map_err(|e| format!("{label}: {e}")).and_then(|(fields, message)| {
+            let row = self.bind(fields, false, &label)?;
+            Ok(Row { message: Some(message), ..row })
+        });
+        self.schemas.learn_text(parts.prefix, bound.clone());
+        bound.map_err(Fault::record)
     }
 
     #[cold]

@@ -20,6 +20,7 @@ mod json_lines;
 mod json_schema;
 mod number;
 mod object;
+mod protobuf;
 mod schema;
 mod schemas;
 mod transforms;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lakefeed_core::Records;
+use prost_reflect::MessageDescriptor;
 
 use crate::avro::schema_id;
 use crate::fault::{Fault, Result};
@@ -20,10 +21,10 @@ const SCHEMA_BYTES: usize = 16 << 20;
 pub struct WriterSchema {
     /// The subject it is registered under, for messages.
     pub subject: String,
-    /// The schema, in Avro's JSON.
+    /// The schema: Avro's JSON, JSON Schema or a Protobuf file.
     pub text: String,
-    /// The schemas that it refers to, each after those that it needs itself.
-    pub references: Vec<String>,
+    /// The schemas that it refers to, with the names that it has for them, each after those that it needs itself.
+    pub references: Vec<(String, String)>,
 }
 
 /// What is known about a schema: its columns, or why it has none.
@@ -37,6 +38,8 @@ pub(crate) struct Row {
     pub(crate) single: bool,
     /// The number of the schema and its subject, for messages.
     pub(crate) label: Arc<str>,
+    /// Of Protobuf: the message. Of a number it is the first in the schema's file, and its fields are not bound.
+    pub(crate) message: Option<MessageDescriptor>,
 }
 
 /// The schemas of one topic. Memory: [`SCHEMAS`] of them, and [`SCHEMA_BYTES`] of their texts; then they are forgotten and met anew.
@@ -51,7 +54,7 @@ pub(crate) struct Schemas {
 }
 
 impl Schemas {
-    /// The numbers of Avro schemas in `records` that are not known.
+    /// The numbers of schemas in `records` that are not known.
     pub(crate) fn unknown(&mut self, records: &Records) -> Vec<u32> {
         if self.by_id.len() > SCHEMAS {
             self.by_id.clear();

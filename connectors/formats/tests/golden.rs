@@ -57,6 +57,7 @@ fn parse_converter(text: &str) -> Converter {
         "avro" => Converter::Avro,
         "json" => Converter::JsonWithSchema,
         "registered" => Converter::JsonRegistered,
+        "protobuf" => Converter::Protobuf,
         "text" => Converter::Single(Single::Text),
         "bytes" => Converter::Single(Single::Bytes),
         "short" => Converter::Single(Single::Short),
@@ -100,6 +101,11 @@ fn check(name: &str, shape: Shape) {
 #[test]
 fn plain_records() {
     check("plain.txt", Shape::Plain);
+}
+
+#[test]
+fn protobuf_messages() {
+    check("protobuf.txt", Shape::Plain);
 }
 
 #[test]

@@ -40,8 +40,8 @@ pub struct Schema {
     pub kind: String,
     /// Its text.
     pub text: String,
-    /// The schemas that it refers to, each after those that it needs itself.
-    pub references: Vec<String>,
+    /// The schemas that it refers to, with the names that it has for them, each after those that it needs itself.
+    pub references: Vec<(String, String)>,
 }
 
 /// A Schema Registry.
@@ -140,8 +140,8 @@ impl Registry {
         Ok(Schema { subjects: Vec::new(), kind, text: found.schema, references })
     }
 
-    fn references(&mut self, references: &[RegisteredReference], found: &mut Vec<String>, depth: usize) -> Result<()> {
-        for RegisteredReference { subject, version, .. } in references {
+    fn references(&mut self, references: &[RegisteredReference], found: &mut Vec<(String, String)>, depth: usize) -> Result<()> {
+        for RegisteredReference { name, subject, version, .. } in references {
             if depth > MAX_REFERENCES || found.len() > REMEMBERED {
                 return Err(Error::config(format!("the schemas that subject {subject} refers to have no end")));
             }
@@ -150,8 +150,9 @@ impl Registry {
             let what = format!("subject {subject}, version {version}");
             let schema = there_is(answer, &what)?.ok_or_else(|| Error::config(format!("a schema refers to {what}, and there is none")))?;
             self.references(&schema.references, found, depth + 1)?;
-            if !found.contains(&schema.schema) {
-                found.push(schema.schema);
+            let named = (name.clone(), schema.schema);
+            if !found.contains(&named) {
+                found.push(named);
             }
         }
         Ok(())

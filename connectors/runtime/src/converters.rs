@@ -14,7 +14,7 @@ macro_rules! converter_keys {
             key(concat!($prefix, "decimal.format"), KeyKind::String, "Accepted as in Kafka Connect; decimals are read in both forms.").importance(Importance::Low),
             key(concat!($prefix, "replace.null.with.default"), KeyKind::Boolean, "Accepted as in Kafka Connect; a null stays a null.").importance(Importance::Low),
             key(concat!($prefix, "converter.encoding"), KeyKind::String, "StringConverter: only UTF-8.").importance(Importance::Low),
-            key(concat!($prefix, "schema.registry.url"), KeyKind::List, "AvroConverter, JsonSchemaConverter: the addresses of the Schema Registry, with commas; they are tried in turn."),
+            key(concat!($prefix, "schema.registry.url"), KeyKind::List, "AvroConverter, JsonSchemaConverter, ProtobufConverter: the addresses of the Schema Registry, with commas; they are tried in turn."),
             key(concat!($prefix, "basic.auth.credentials.source"), KeyKind::String, "AvroConverter: URL (user and password stand in the address) or USER_INFO.").values(&["URL", "USER_INFO"]),
             key(concat!($prefix, "basic.auth.user.info"), KeyKind::Password, "AvroConverter: USER:PASSWORD, with USER_INFO."),
             key(concat!($prefix, "schema.registry.basic.auth.user.info"), KeyKind::Password, "The same as basic.auth.user.info.").importance(Importance::Low),
@@ -62,7 +62,7 @@ pub(crate) const CLASSES: &[Key] = &[
     Key::new(
         "value.converter",
         KeyKind::Class,
-        "How values are read: JsonConverter, AvroConverter, JsonSchemaConverter, StringConverter, ByteArrayConverter, IntegerConverter, LongConverter, ShortConverter, \
+        "How values are read: JsonConverter, AvroConverter, JsonSchemaConverter, ProtobufConverter, StringConverter, ByteArrayConverter, IntegerConverter, LongConverter, ShortConverter, \
          DoubleConverter, FloatConverter or BooleanConverter. Without it here and in the worker's file: plain JSON.",
     )
     .importance(Importance::Low)
@@ -107,10 +107,11 @@ pub(crate) const PREFIXES: &[(&str, &str)] = &[
 const VALUE: &str = "value.converter";
 
 /// The classes of converters, by the names that users of Kafka Connect write.
-pub const CONVERTERS: [&str; 11] = [
+pub const CONVERTERS: [&str; 12] = [
     "org.apache.kafka.connect.json.JsonConverter",
     "io.confluent.connect.avro.AvroConverter",
     "io.confluent.connect.json.JsonSchemaConverter",
+    "io.confluent.connect.protobuf.ProtobufConverter",
     "org.apache.kafka.connect.storage.StringConverter",
     "org.apache.kafka.connect.converters.ByteArrayConverter",
     "org.apache.kafka.connect.converters.IntegerConverter",
@@ -156,9 +157,13 @@ pub(crate) fn reading(side: &str, config: &Config) -> Result<Option<Reading>, Co
     let single = |single| Ok((Converter::Single(single), None));
     let found: Result<_, ConfigError> = match simple(class) {
         "JsonConverter" => Ok((json(get), None)),
-        "AvroConverter" | "JsonSchemaConverter" => {
+        "AvroConverter" | "JsonSchemaConverter" | "ProtobufConverter" => {
             no_own_certificates(&prefix, config)?;
-            let converter = if simple(class) == "AvroConverter" { Converter::Avro } else { Converter::JsonRegistered };
+            let converter = match simple(class) {
+                "AvroConverter" => Converter::Avro,
+                "ProtobufConverter" => Converter::Protobuf,
+                _ => Converter::JsonRegistered,
+            };
             RegistrySettings::read(&prefix, get).map(|registry| (converter, Some(registry)))
         }
         "StringConverter" => {
