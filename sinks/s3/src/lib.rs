@@ -20,6 +20,7 @@ mod schema;
 mod sink;
 mod stale;
 mod time;
+mod turns;
 mod upload;
 mod value;
 mod writer;

@@ -20,6 +20,7 @@ use crate::partitioner::Partitioner;
 use crate::requests::Requests;
 use crate::rows::Rows;
 use crate::stale::Sweeper;
+use crate::turns::Turns;
 use crate::upload::{Beside, Report};
 use crate::writer::{PartitionWriter, Shared};
 
@@ -43,6 +44,9 @@ pub(crate) struct S3Sink {
     clock: Arc<dyn Clock>,
     /// What the budget was told last.
     share: Share,
+    turns: Turns,
+    /// Whether rows would have been taken since the last poll.
+    took: bool,
     /// When all files were looked at last.
     polled_ms: i64,
     /// The schema without the columns that the path repeats, for the last schema seen.
@@ -97,6 +101,8 @@ impl S3Sink {
             indices: Vec::new(),
             clock: Arc::clone(&context.clock),
             share: Share::of(&context.budget),
+            turns: Turns::default(),
+            took: true,
             polled_ms: i64::MIN / 2,
             kept: None,
             sweeper,
@@ -245,6 +251,8 @@ impl Sink for S3Sink {
         let Some(writer) = self.writers.get_mut(&batch.partition) else {
             return Err(Error::fatal(format!("{}: rows came before the assignment", batch.partition)));
         };
+        writer.turn = self.turns.came(writer.turn);
+        writer.read_ms = now_ms;
         for (lake, indices) in groups.rows {
             writer.append(&lake, &rows, indices, now_ms)?;
         }
@@ -259,11 +267,16 @@ impl Sink for S3Sink {
         self.shared.beside.reap()?;
         self.take_reports(context)?;
         let now_ms = self.clock.now_ms();
+        self.turns.polled(self.took);
+        self.took = self.ready();
         if (0..POLL_MS).contains(&(now_ms - self.polled_ms)) {
             return Ok(());
         }
         self.polled_ms = now_ms;
         for writer in self.writers.values_mut() {
+            if !self.turns.waits(writer.turn) {
+                writer.read_ms = now_ms;
+            }
             writer.poll(now_ms)?;
             self.sweeper.visit(&writer.partition, now_ms, &self.shared);
         }

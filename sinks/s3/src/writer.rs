@@ -96,6 +96,9 @@ pub(crate) struct PartitionWriter {
     pub(crate) skipped: u64,
     /// Last records of files that are still to be met in the topic, by offset.
     expected: BTreeMap<i64, Newest>,
+    /// The turn in which rows came last (`turns.rs`), and until when the partition has been read.
+    pub(crate) turn: u64,
+    pub(crate) read_ms: i64,
     /// What was read since the first row that waits for an answer of the store: the answer may concern it.
     passed: VecDeque<Arc<Rows>>,
 }
@@ -114,6 +117,8 @@ impl PartitionWriter {
             skipped: 0,
             expected: BTreeMap::new(),
             passed: VecDeque::new(),
+            turn: 0,
+            read_ms: i64::MIN / 2,
         }
     }
 
@@ -359,7 +364,7 @@ impl PartitionWriter {
         let close = self.shared.settings.close;
         let lakes: Vec<_> = self.lakes.iter().filter(|(_, files)| !files.is_idle()).map(|(lake, _)| Arc::clone(lake)).collect();
         for lake in &lakes {
-            if let Some(cause) = self.open_file(lake).and_then(|file| due(file, close, now_ms)) {
+            if let Some(cause) = self.open_file(lake).and_then(|file| due(file, close, now_ms, self.read_ms)) {
                 self.close(lake, cause)?;
             }
             self.send_parts(lake)?;
@@ -399,8 +404,8 @@ impl PartitionWriter {
         }
         let passed: usize = self.passed.iter().map(|rows| rows.held_bytes()).sum();
         let files: usize = self.lakes.values().map(LakeFiles::held_bytes).sum();
-        // The allocator rounds up, by an eighth at most, and loses as much again between small pieces (make bench, 16 x 200 lake partitions).
-        (passed + files) / 3 * 4
+        // The allocator rounds up by a quarter at most, and loses some between small pieces (make bench, 16 x 200 lake partitions).
+        (passed + files) / 4 * 5
     }
 
     /// The bytes of files that are closed and on their way into the store.
@@ -439,15 +444,15 @@ fn full_by(settings: &Settings, file: Option<&OpenFile>) -> Cause {
     if rows { Cause::Rows } else { Cause::EventTime }
 }
 
-/// Why a file must be closed now, by the clock.
-fn due(file: &OpenFile, close: CloseRules, now_ms: i64) -> Option<Cause> {
+/// Why a file must be closed now, by the clock; its partition has been read until `read_ms`.
+fn due(file: &OpenFile, close: CloseRules, now_ms: i64, read_ms: i64) -> Option<Cause> {
     let schedule = |ms: i64| {
         let slot = |at| close.zone.bucket(at, ms).map(|(slot, _)| slot);
         slot(file.opened_ms) != slot(now_ms)
     };
     let causes = [
         (Cause::Age, close.age_ms.is_some_and(|ms| now_ms - file.opened_ms >= ms)),
-        (Cause::Idle, close.idle_ms.is_some_and(|ms| now_ms - file.touched_ms >= ms)),
+        (Cause::Idle, close.idle_ms.is_some_and(|ms| read_ms - file.touched_ms >= ms)),
         (Cause::Schedule, close.schedule_ms.is_some_and(schedule)),
     ];
     causes.into_iter().find_map(|(cause, holds)| holds.then_some(cause))

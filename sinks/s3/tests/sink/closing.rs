@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::stage::Stage;
 use arrow_array::StringArray;
+use lakefeed_core::{Assignment, TopicPartition};
 
 enum Step {
     /// A batch of rows: lake partition and timestamp.
@@ -124,4 +125,35 @@ fn files_close_for_their_own_causes() {
         assert_eq!(sink.finish(), offset, "{}", case.what);
         assert_eq!(stage.files(), names(&[case.closed, case.rest].concat()), "{}: at the end", case.what);
     }
+}
+
+#[test]
+fn no_file_is_idle_while_its_partition_waits_for_its_turn() {
+    let stage = Stage::new();
+    let mut sink = stage.sink("partition.by=e rotate.age.ms=-1 rotate.idle.ms=1000", 0);
+    let partitions = [stage.partition.clone(), TopicPartition::new("t", 1)];
+    sink.sink.assigned(&[Assignment { partition: partitions[1].clone(), position: 0 }]).expect("assigned");
+    let mut next = [0, 0];
+    let mut put = |sink: &mut crate::stage::Driven<'_>, of: usize| {
+        let row = StringArray::from(vec!["a"]);
+        assert!(sink.put_of(partitions[of].clone(), next[of], &[0], vec![("e", Arc::new(row))]).is_empty());
+        next[of] += 1;
+    };
+    // Turns of five seconds: the wall clock alone would close each file after its first batch.
+    for turn in 0..8 {
+        put(&mut sink, turn % 2);
+        sink.poll();
+        stage.clock.advance(5000);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    put(&mut sink, 0);
+    sink.poll();
+    assert_eq!(stage.files(), Vec::<String>::new(), "both partitions have rows all the time");
+    // The other one is left out: it has been read to its end.
+    for _ in 0..3 {
+        stage.clock.advance(100);
+        put(&mut sink, 0);
+        sink.poll();
+    }
+    sink.expect_files(&["t/e=a/t+1+0000000000.snappy.parquet".to_owned()], "its rows are all there are");
 }

@@ -88,10 +88,18 @@ impl Driven<'_> {
     pub(crate) fn put(
         &mut self, first_offset: i64, timestamps: &[i64], columns: Vec<(&str, ArrayRef)>,
     ) -> Vec<(i64, lakefeed_core::Rejected)> {
+        let partition = self.stage.partition.clone();
+        self.put_of(partition, first_offset, timestamps, columns)
+    }
+
+    /// As [`Driven::put`], rows of another partition.
+    pub(crate) fn put_of(
+        &mut self, partition: TopicPartition, first_offset: i64, timestamps: &[i64], columns: Vec<(&str, ArrayRef)>,
+    ) -> Vec<(i64, lakefeed_core::Rejected)> {
         let rows = RecordBatch::try_from_iter(columns).expect("a batch");
         let count = rows.num_rows() as i64;
         let batch = Batch {
-            partition: self.stage.partition.clone(),
+            partition,
             rows,
             offsets: (first_offset..first_offset + count).collect(),
             timestamps: timestamps.to_vec().into(),
