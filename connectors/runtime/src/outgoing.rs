@@ -125,8 +125,8 @@ impl Outgoing {
         }
         let name = |of_key: bool, own: Option<&str>| self.transforms.schema_name(of_key).or(own).unwrap_or_default().to_owned();
         let key_name = name(true, schema.map(|schema| &*schema.key_name));
-        let own_name = schema.map(|schema| &*schema.value_name).filter(|_| self.transforms.shape() == Shape::Plain);
-        let value_name = name(false, own_name.or(Some(IMAGE).filter(|_| self.transforms.shape() != Shape::Plain)));
+        let plain = self.transforms.shape() == Shape::Plain;
+        let value_name = name(false, if plain { schema.map(|schema| &*schema.value_name) } else { Some(IMAGE) });
         let topic_of = |row: usize| decoded.beside.topics.as_ref().map_or(&**topic, |topics| topics.value(row));
         let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         (0..decoded.indices.len()).for_each(|row| places.entry(topic_of(row)).or_default().push(row));

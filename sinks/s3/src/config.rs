@@ -69,10 +69,14 @@ const KEYS: &[Key] = &[
         .validator(interval)
         .importance(Importance::High)
         .group("Closing files"),
-    Key::new("rotate.idle.ms", KeyKind::Long, "A file is closed when no row has come for this many milliseconds while its partition was read; -1: never.")
-        .default("-1")
-        .validator(interval)
-        .group("Closing files"),
+    Key::new(
+        "rotate.idle.ms",
+        KeyKind::Long,
+        "A file is closed when no row has come for this many milliseconds while its partition was read; -1: never.",
+    )
+    .default("-1")
+    .validator(interval)
+    .group("Closing files"),
     Key::new(
         "rotate.file.on.partition.change",
         KeyKind::Boolean,
