@@ -25,11 +25,11 @@ fn rss_mib(process: &Process) -> u64 {
 
 /// The highest while something is waited for.
 fn peak_while(process: &mut Process, mut until: impl FnMut() -> bool) -> u64 {
-    let (mut peak, began) = (0, Instant::now());
+    let (mut peak, began) = (rss_mib(process), Instant::now());
     while !until() {
         assert!(process.is_running() && began.elapsed() < outage() + PATIENCE, "{process}");
-        peak = peak.max(rss_mib(process));
         thread::sleep(Duration::from_millis(50));
+        peak = peak.max(rss_mib(process));
     }
     peak
 }
