@@ -1,25 +1,22 @@
 //! A member of a consumer group.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lakefeed_core::{Assignment, Error, ErrorKind, Records, Result, TopicPartition};
-use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
+use lakefeed_core::{Assignment, Error, ErrorKind, Result, TopicPartition};
+use lakefeed_fetch::Fetcher;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::statistics::{Statistics, Topic as TopicStatistics};
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::ClientSettings;
-use crate::batch::{PartitionQueue, Signal};
+use crate::batch::PartitionQueue;
+use crate::context::{Context, Rebalance, unassign};
 use crate::error::{of_code, wrap};
+use crate::reading::{fetcher, idle_settings, reader_settings};
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Records of one read at most; their bytes are bounded by the caller.
-const READ_RECORDS_MAX: usize = 10_000;
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What happened to the assignment.
 #[derive(Debug)]
@@ -44,69 +41,24 @@ pub enum Event {
     },
 }
 
-#[derive(Debug)]
-enum Rebalance {
-    Assign(Vec<TopicPartition>),
-    Revoke(Vec<TopicPartition>),
-}
-
-/// Collects rebalances for the task to answer. Once the consumer closes nobody is left to answer, so they are answered at once.
-#[derive(Debug, Default)]
-struct Context {
-    rebalances: Mutex<VecDeque<Rebalance>>,
-    closing: AtomicBool,
-    /// Records between what is committed and the end of the log, as librdkafka told last.
-    lag: Mutex<HashMap<TopicPartition, i64>>,
-}
-
-impl ClientContext for Context {
-    fn error(&self, error: KafkaError, reason: &str) {
-        // librdkafka retries by itself; what matters to the task comes out of `poll`.
-        tracing::warn!(target: "lakefeed", error = %error, "Kafka client: {reason}");
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let of_topic = |(topic, of): (String, TopicStatistics)| {
-            let topic: Arc<str> = topic.into();
-            of.partitions.into_values().map(move |p| (TopicPartition::new(Arc::clone(&topic), p.partition), p.consumer_lag))
-        };
-        let lag = statistics.topics.into_iter().flat_map(of_topic).filter(|(_, lag)| *lag >= 0).collect();
-        // Locked for an assignment or a copy only.
-        *self.lag.lock().unwrap_or_else(|e| e.into_inner()) = lag;
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        if self.closing.load(Ordering::Acquire) {
-            // A failure leaves the group by the session timeout.
-            let _ = if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS { Ok(()) } else { unassign(consumer, list) };
-            return;
-        }
-        let partitions = names(list);
-        let rebalance = match err {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(partitions),
-            _ => Rebalance::Revoke(partitions),
-        };
-        // The lock is held for a push or a pop only; poisoned it still holds the queue.
-        self.rebalances.lock().unwrap_or_else(|e| e.into_inner()).push_back(rebalance);
-    }
-}
-
 /// A member of a consumer group, which reads `read_committed` and commits only what it is told to.
 ///
-/// Memory: librdkafka keeps at most `queued.max.messages.kbytes` per partition ahead of the reader (2 MiB unless set otherwise).
+/// Memory: at most `queued.max.messages.kbytes` per partition are kept ahead of the reader (2 MiB unless set otherwise).
 #[derive(Debug)]
 pub struct Consumer {
     // Declared before the client: the queues must be gone when the client is destroyed.
-    queues: Vec<PartitionQueue>,
-    client: ClientHolder,
+    pub(crate) queues: Vec<PartitionQueue>,
+    pub(crate) client: ClientHolder,
+    /// What reads the partitions, unless librdkafka does.
+    pub(crate) fetcher: Option<Fetcher>,
     starts: HashMap<TopicPartition, Start>,
+    /// What was committed last for each partition that is ours, by this member or found; without it where reading began.
+    pub(crate) committed: HashMap<TopicPartition, i64>,
     /// The queue to look at next, so that no partition starves another.
-    next: usize,
+    pub(crate) next: usize,
     reset_to_latest: bool,
     /// What librdkafka keeps of one partition ahead of the reader.
-    queue_kbytes: usize,
+    pub(crate) queue_kbytes: usize,
     settings: ClientSettings,
 }
 
@@ -120,7 +72,7 @@ pub struct Start {
 }
 
 /// The client with a `Debug` of its own, since rust-rdkafka's has none.
-struct ClientHolder(BaseConsumer<Context>);
+pub(crate) struct ClientHolder(pub(crate) BaseConsumer<Context>);
 
 impl std::fmt::Debug for ClientHolder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -135,7 +87,9 @@ impl Consumer {
     /// `Config`: a setting is unknown or wrong.
     pub fn new(settings: &ClientSettings, topics: &[String]) -> Result<Self> {
         let reset = settings.get("auto.offset.reset").unwrap_or("earliest").to_owned();
-        let settings = reader_settings(settings)
+        let fetcher = fetcher(settings)?;
+        let settings = if fetcher.is_some() { idle_settings(settings) } else { reader_settings(settings) };
+        let settings = settings
             .or("partition.assignment.strategy", "cooperative-sticky")
             .or("topic.metadata.refresh.interval.ms", "5000");
         let failed = |e| wrap(format!("can't read from Kafka at {}", settings.bootstrap()), e);
@@ -147,7 +101,9 @@ impl Consumer {
         Ok(Self {
             queues: Vec::new(),
             client: ClientHolder(client),
+            fetcher,
             starts: HashMap::new(),
+            committed: HashMap::new(),
             next: 0,
             reset_to_latest,
             queue_kbytes,
@@ -156,11 +112,18 @@ impl Consumer {
     }
 
     /// Serves the group: call it often, whether there are rows or not, at least every `max.poll.interval.ms`. Waits at most `timeout` when
-    /// nothing happens.
+    /// nothing happens; rows that come may end the wait.
     ///
     /// # Errors
     /// `Retry`: the brokers can't be asked for positions now; the next call goes on. Others end the task.
     pub fn poll(&mut self, timeout: Duration) -> Result<Vec<Event>> {
+        let timeout = match &mut self.fetcher {
+            Some(fetcher) => {
+                fetcher.wait(timeout);
+                Duration::ZERO
+            }
+            None => timeout,
+        };
         match self.client.0.poll(timeout) {
             None => {}
             Some(Ok(message)) => {
@@ -170,6 +133,7 @@ impl Consumer {
             }
             Some(Err(error)) => self.client_error(error)?,
         }
+        self.find_leaders()?;
         let mut events = Vec::new();
         while let Some(rebalance) = self.pop() {
             match rebalance {
@@ -234,6 +198,8 @@ impl Consumer {
             _ => self.client.0.assign(&list),
         };
         taken.map_err(|e| wrap("can't take the assigned partitions", e))?;
+        self.begin(&list, assignments.iter().map(|a| (a.partition.clone(), a.position)))?;
+        self.committed.extend(assignments.iter().map(|a| (a.partition.clone(), a.position)));
         self.starts.extend(starts);
         events.extend(lost);
         events.push(Event::Assigned(assignments));
@@ -277,46 +243,9 @@ impl Consumer {
         }
     }
 
-    fn watermarks(&self, partition: &TopicPartition) -> Result<(i64, i64)> {
+    pub(crate) fn watermarks(&self, partition: &TopicPartition) -> Result<(i64, i64)> {
         let asked = self.client.0.fetch_watermarks(&partition.topic, partition.partition, REQUEST_TIMEOUT);
         asked.map_err(|e| wrap(format!("{partition}: can't get the log's start and end"), e))
-    }
-
-    /// The next records that are there, of one partition; `None` when there are none. At most about `max_bytes`. A gap that opens while reading
-    /// is reported as [`Event::RecordsLost`].
-    ///
-    /// # Errors
-    /// `Retry`: the brokers can't be asked now.
-    pub fn read(&mut self, max_bytes: usize) -> Result<(Option<Records>, Option<Event>)> {
-        for _ in 0..self.queues.len() {
-            self.next = (self.next + 1) % self.queues.len();
-            let (records, signal) = self.queues[self.next].read(READ_RECORDS_MAX, max_bytes, 0);
-            let event = match signal {
-                Some(Signal::OutOfRange) => Some(self.overtaken(self.next)?),
-                Some(Signal::Error(code)) => {
-                    tracing::warn!(target: "lakefeed", partition = %self.queues[self.next].partition(), error = %code, "Reading failed, trying again");
-                    None
-                }
-                Some(Signal::End) | None => None,
-            };
-            if !records.is_empty() || event.is_some() {
-                return Ok(((!records.is_empty()).then_some(records), event));
-            }
-        }
-        Ok((None, None))
-    }
-
-    /// The log's start has passed the position: goes on from the start, and says what is missing.
-    fn overtaken(&self, queue: usize) -> Result<Event> {
-        let partition = self.queues[queue].partition().clone();
-        let (low, high) = self.watermarks(&partition)?;
-        let position = self.queues[queue].position();
-        if position > high {
-            return Err(made_again(&partition, format_args!("the position {position}"), high));
-        }
-        let from = position.min(low);
-        self.seek(&partition, low)?;
-        Ok(Event::RecordsLost { partition, from, to: low })
     }
 
     /// Makes sure that the log holds an offset that has been read from it before.
@@ -335,21 +264,12 @@ impl Consumer {
         }
     }
 
-    /// Reads a partition from another offset.
-    ///
-    /// # Errors
-    /// `Retry`: the client could not do it now.
-    pub fn seek(&self, partition: &TopicPartition, offset: i64) -> Result<()> {
-        let done = self.client.0.seek(&partition.topic, partition.partition, Offset::Offset(offset), REQUEST_TIMEOUT);
-        done.map_err(|e| wrap(format!("{partition}: can't go back to offset {offset}"), e))
-    }
-
     /// Commits offsets (of the next record to read), each with a text of up to 4,096 bytes (`offset.metadata.max.bytes`), and waits for the
     /// answer.
     ///
     /// # Errors
     /// `Retry`: not committed now; what was published is recognised when it is read again.
-    pub fn commit(&self, offsets: &[(TopicPartition, i64, String)]) -> Result<()> {
+    pub fn commit(&mut self, offsets: &[(TopicPartition, i64, String)]) -> Result<()> {
         if offsets.is_empty() {
             return Ok(());
         }
@@ -360,7 +280,9 @@ impl Consumer {
                 element.set_metadata(metadata);
             }
         }
-        self.client.0.commit(&list, CommitMode::Sync).map_err(|e| self.failed("can't commit the offsets", e))
+        self.client.0.commit(&list, CommitMode::Sync).map_err(|e| self.failed("can't commit the offsets", e))?;
+        self.committed.extend(offsets.iter().map(|(partition, offset, _)| (partition.clone(), *offset)));
+        Ok(())
     }
 
     /// An error with the reason behind it: of a client that can't go on librdkafka says here only that it can't.
@@ -383,23 +305,15 @@ impl Consumer {
     pub fn release(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.queues.retain(|q| !partitions.contains(q.partition()));
         self.starts.retain(|partition, _| !partitions.contains(partition));
+        self.committed.retain(|partition, _| !partitions.contains(partition));
+        if let Some(fetcher) = &mut self.fetcher {
+            fetcher.release(partitions);
+        }
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&partition.topic, partition.partition);
         }
         unassign(&self.client.0, &list).map_err(|e| wrap("can't give up the revoked partitions", e))
-    }
-
-    /// About the bytes that librdkafka holds at most ahead of the reader, for the partitions that are ours: its queues, and one and a half times
-    /// as much for what it keeps of each message (600 bytes beside a payload of 400).
-    pub fn queue_bytes(&self) -> usize {
-        self.queues.len() * self.queue_kbytes * 1024 / 2 * 5
-    }
-
-    /// For each partition that is ours the records between the committed offset and the end of the log, where that is known; some seconds old.
-    pub fn lag(&self) -> Vec<(TopicPartition, Option<i64>)> {
-        let lag = self.client.0.context().lag.lock().unwrap_or_else(|e| e.into_inner());
-        self.queues.iter().map(|q| (q.partition().clone(), lag.get(q.partition()).copied())).collect()
     }
 
     /// The partitions that are ours.
@@ -428,44 +342,12 @@ impl Drop for Consumer {
     }
 }
 
-/// What every reader needs: no commits behind our back, whole transactions only, and queues that feed a fast reader
-/// (librdkafka's defaults pause it for up to a second).
-pub(crate) fn reader_settings(settings: &ClientSettings) -> ClientSettings {
-    settings
-        .clone()
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
-        .or("isolation.level", "read_committed")
-        .or("queued.min.messages", "1000000")
-        .or("queued.max.messages.kbytes", "2048")
-        .or("fetch.message.max.bytes", "524288")
-        .or("fetch.max.bytes", "8388608")
-        .or("fetch.queue.backoff.ms", "2")
-        // One fetch is under way per broker. When only partitions that are read to their end take part in it, the others' queues being full, it
-        // waits this long for new records, and the others run dry: with librdkafka's 500 ms a backlog is read at a third of the speed.
-        .or("fetch.wait.max.ms", "20")
-        .or("check.crcs", "false")
-        .or("reconnect.backoff.max.ms", "2000")
-}
-
 /// An offset that can't be in this log: it is another one.
-fn made_again(partition: &TopicPartition, what: std::fmt::Arguments<'_>, high: i64) -> Error {
+pub(crate) fn made_again(partition: &TopicPartition, what: std::fmt::Arguments<'_>, high: i64) -> Error {
     Error::fatal(format!(
         "{partition}: {what} lies past the end of the log, {high}: the topic was deleted and made again; reset the offsets of the group, and \
          move what was written of the old topic out of the way"
     ))
-}
-
-fn unassign(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> std::result::Result<(), KafkaError> {
-    match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
-        _ => consumer.unassign(),
-    }
-}
-
-fn names(list: &TopicPartitionList) -> Vec<TopicPartition> {
-    list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect()
 }
 
 fn offset_of(list: &TopicPartitionList, partition: &TopicPartition) -> Option<i64> {

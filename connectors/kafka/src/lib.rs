@@ -11,10 +11,12 @@
 mod admin;
 mod batch;
 mod consumer;
+mod context;
 mod error;
 mod groups;
 mod producer;
 mod range;
+mod reading;
 mod settings;
 mod tail;
 

@@ -8,8 +8,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::ClientSettings;
 use crate::batch::{PartitionQueue, Signal};
-use crate::consumer::reader_settings;
 use crate::error::wrap;
+use crate::reading::reader_settings;
 
 /// Reads the records of one partition from one offset up to another.
 pub struct RangeReader {

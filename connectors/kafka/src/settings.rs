@@ -43,7 +43,9 @@ const JAVA_ONLY: &[&str] = &[
 /// What a Java setting is called by librdkafka.
 const RENAMED: &[(&str, &str)] = &[
     ("delivery.timeout.ms", "message.timeout.ms"),
+    ("fetch.max.wait.ms", "fetch.wait.max.ms"),
     ("max.in.flight.requests.per.connection", "max.in.flight"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
     ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
     ("ssl.keystore.key", "ssl.key.pem"),
     ("ssl.keystore.password", "ssl.key.password"),
@@ -101,7 +103,7 @@ impl ClientSettings {
         let pem = self.get("ssl.keystore.type").is_some_and(|kind| kind.eq_ignore_ascii_case("PEM"));
         for (key, value) in &self.values {
             match key.as_str() {
-                "ssl.keystore.type" => {}
+                "ssl.keystore.type" | "fetch.client" => {}
                 "ssl.keystore.location" if pem => drop(config.set("ssl.certificate.location", value).set("ssl.key.location", value)),
                 _ => drop(config.set(key, value)),
             }

@@ -11,8 +11,8 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::ClientSettings;
-use crate::consumer::reader_settings;
 use crate::error::{of_code, wrap};
+use crate::reading::reader_settings;
 
 /// A record of a topic that is read whole.
 #[derive(Debug, Clone, PartialEq, Eq)]

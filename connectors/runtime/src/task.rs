@@ -67,18 +67,15 @@ impl TaskEnv {
             .or("client.id", &format!("connector-consumer-{}-{}", self.connector.name, self.context.task))
     }
 
-    /// Joins the group. What librdkafka reads ahead is shared out among the partitions of the topics: a 16th of the memory budget in all, within
-    /// limits that keep reading fast with few partitions and possible with many.
+    /// Joins the group. What is read ahead is an 8th of the memory budget.
     pub(crate) fn consumer(&self) -> Result<Consumer> {
         let topics = self.connector.subscription();
-        let mut settings = self.consumer_settings();
+        let settings = self.consumer_settings();
         // Without an answer a middling number: whether the brokers can be reached shows later, and is said then.
         let partitions = partition_count(&settings, &topics, METADATA_TIMEOUT).ok().filter(|n| *n > 0).unwrap_or(16);
-        let kbytes = (self.context.budget.limit() / 16 / 1024 / partitions).clamp(64, 2048);
-        settings = settings.or("queued.max.messages.kbytes", &kbytes.to_string());
-        settings = settings.or("fetch.message.max.bytes", &(kbytes * 1024 / 4).to_string());
+        let settings = settings.read_ahead(self.context.budget.limit() / 8, partitions);
         // How far behind it is, among others.
-        settings = settings.or("statistics.interval.ms", "5000");
+        let settings = settings.or("statistics.interval.ms", "5000");
         Consumer::new(&settings, &topics)
     }
 

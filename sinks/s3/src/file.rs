@@ -11,16 +11,23 @@ use crate::format::{Buffer, Encoder, Format};
 use crate::rows::{Part, RowBuffer};
 use crate::schema::conform;
 
+/// Rows that are gathered into one batch: what is encoded at once stays near, and no more than this is copied when columns grow.
+const GATHERED_ROWS: usize = 8192;
+
+/// Rows of a whole batch from which on it is kept as it is.
+const WHOLE_ROWS: usize = 1024;
+
 /// Rows of one lake partition on their way into one file.
 ///
 /// Memory: waiting rows up to a row group (`parquet.row.group.bytes`), and encoded bytes until [`OpenFile::take_encoded`] takes them.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     schema: SchemaRef,
-    /// Rows of the file's schema that wait.
+    /// The last of the rows that wait, of the file's schema.
     waiting: RowBuffer,
-    /// Rows that came before, when the schema was narrower.
-    narrower: Vec<RecordBatch>,
+    /// Those that came before; the schema of the first may be narrower.
+    gathered: Vec<RecordBatch>,
+    gathered_bytes: usize,
     waiting_bytes: usize,
     encoder: Option<Box<dyn Encoder>>,
     encoded: Buffer,
@@ -40,7 +47,8 @@ impl OpenFile {
         Self {
             waiting: RowBuffer::new(Arc::clone(&schema)),
             schema,
-            narrower: Vec::new(),
+            gathered: Vec::new(),
+            gathered_bytes: 0,
             waiting_bytes: 0,
             encoder: None,
             encoded: Buffer::default(),
@@ -63,29 +71,56 @@ impl OpenFile {
     pub(crate) fn push(&mut self, part: Part<'_>, now_ms: i64) -> Result<()> {
         let schema = part.of.rows.schema_ref();
         if schema != &self.schema {
-            if !self.waiting.is_empty() {
-                self.narrower.push(self.waiting.finish()?);
-            }
+            self.gather()?;
             self.schema = Arc::clone(schema);
             self.waiting = RowBuffer::new(Arc::clone(schema));
         }
-        self.waiting.append(part)?;
+        match part.whole().filter(|_| part.len() >= WHOLE_ROWS) {
+            Some(whole) => {
+                self.gather()?;
+                self.keep(whole.clone());
+            }
+            None => {
+                self.waiting.append(part)?;
+                if self.waiting.rows() >= GATHERED_ROWS {
+                    self.gather()?;
+                    self.waiting.reserve(GATHERED_ROWS);
+                }
+            }
+        }
         self.rows += part.len() as u64;
         self.touched_ms = now_ms;
         self.last_timestamp_ms = part.last_timestamp().unwrap_or(self.last_timestamp_ms);
-        self.waiting_bytes = self.waiting.held_bytes() + self.narrower.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        self.waiting_bytes = self.waiting.held_bytes() + self.gathered_bytes;
         Ok(())
     }
 
-    /// The waiting rows as one batch of the file's schema.
-    fn gather(&mut self) -> Result<RecordBatch> {
-        let rows = self.waiting.finish()?;
-        if self.narrower.is_empty() {
+    /// Makes a batch of the last rows.
+    fn gather(&mut self) -> Result<()> {
+        if self.waiting.rows() > 0 {
+            let rows = self.waiting.finish()?;
+            self.keep(rows);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, rows: RecordBatch) {
+        self.gathered_bytes += rows.get_array_memory_size();
+        self.gathered.push(rows);
+    }
+
+    /// The waiting rows as batches of the file's schema.
+    fn take_waiting(&mut self) -> Result<Vec<RecordBatch>> {
+        self.gather()?;
+        (self.gathered_bytes, self.waiting_bytes) = (0, 0);
+        let rows = std::mem::take(&mut self.gathered);
+        if rows.iter().all(|rows| rows.schema_ref() == &self.schema) {
             return Ok(rows);
         }
-        let narrower = std::mem::take(&mut self.narrower);
-        let slices = narrower.iter().chain([&rows]).map(|rows| conform(rows, &self.schema)).collect::<Result<Vec<_>>>()?;
-        arrow_select::concat::concat_batches(&self.schema, &slices).map_err(|e| Error::fatal("can't gather rows").with_source(e))
+        // In one, so that the first of them are enough to see what they are like.
+        let rows = rows.iter().map(|rows| conform(rows, &self.schema)).collect::<Result<Vec<_>>>()?;
+        let rows = arrow_select::concat::concat_batches(&self.schema, &rows).map_err(|e| Error::fatal("can't gather rows").with_source(e))?;
+        Ok(vec![rows])
     }
 
     /// The bytes it holds.
@@ -109,17 +144,15 @@ impl OpenFile {
 
     /// Encodes the waiting rows, as a row group if the format has such.
     pub(crate) fn encode(&mut self, format: &Format) -> Result<()> {
-        if self.waiting.is_empty() && self.narrower.is_empty() {
-            return Ok(());
-        }
-        let rows = self.gather()?;
+        let waiting_bytes = self.waiting_bytes as u64;
+        let rows = self.take_waiting()?;
+        let Some(first) = rows.first() else { return Ok(()) };
         let mut encoder = match self.encoder.take() {
             Some(encoder) => encoder,
-            None => format.start(&rows, self.encoded.clone())?,
+            None => format.start(first, rows.iter().map(RecordBatch::num_rows).sum(), self.encoded.clone())?,
         };
         self.encoded_total += encoder.encode(&rows)?;
-        self.arrow_total += self.waiting_bytes as u64;
-        self.waiting_bytes = 0;
+        self.arrow_total += waiting_bytes;
         self.encoder = Some(encoder);
         Ok(())
     }

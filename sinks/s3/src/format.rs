@@ -28,10 +28,10 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What encodes one file. The rows of `sample` are its first; its schema is that of the file.
-    pub(crate) fn start(&self, sample: &RecordBatch, out: Buffer) -> Result<Box<dyn Encoder>> {
+    /// What encodes one file. The rows of `sample` are the first of so many; its schema is that of the file.
+    pub(crate) fn start(&self, sample: &RecordBatch, rows: usize, out: Buffer) -> Result<Box<dyn Encoder>> {
         Ok(match self {
-            Self::Parquet(options) => Box::new(ParquetEncoder::start(options, sample, out)?),
+            Self::Parquet(options) => Box::new(ParquetEncoder::start(options, sample, rows, out)?),
             Self::Json(codec) => Box::new(JsonEncoder::start(*codec, out)?),
             Self::Avro(codec) => Box::new(AvroEncoder::start(*codec, sample.schema_ref(), out)?),
         })
@@ -63,8 +63,8 @@ impl Format {
 
 /// Encodes the rows of one file into the buffer that it was started with.
 pub(crate) trait Encoder: Debug + Send {
-    /// Encodes rows of the file's schema; returns the bytes by which the file grew.
-    fn encode(&mut self, rows: &RecordBatch) -> Result<u64>;
+    /// Encodes rows of the file's schema, as one row group if the format has such; returns the bytes by which the file grew.
+    fn encode(&mut self, rows: &[RecordBatch]) -> Result<u64>;
 
     /// Ends the file; the key-value pairs go into its footer, if the format has one.
     fn finish(self: Box<Self>, metadata: &[(&str, String)]) -> Result<()>;
@@ -80,6 +80,11 @@ impl Buffer {
         let mut bytes = mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()));
         bytes.shrink_to_fit();
         bytes
+    }
+
+    /// Makes room for so many more at once: growing by doubling copies what is there, and touches memory that is new.
+    fn reserve(&self, bytes: usize) {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).reserve_exact(bytes);
     }
 
     pub(crate) fn len(&self) -> usize {

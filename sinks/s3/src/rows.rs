@@ -70,6 +70,11 @@ impl<'a> Part<'a> {
         self.indices.partition_point(|row| self.of.offsets[*row as usize] <= offset)
     }
 
+    /// The batch, if these are all its rows.
+    pub(crate) fn whole(&self) -> Option<&'a RecordBatch> {
+        (self.len() == self.of.rows.num_rows()).then_some(&self.of.rows)
+    }
+
     /// The first row, if the rows follow each other without a gap.
     fn start(&self) -> Option<usize> {
         let (first, last) = (*self.indices.first()? as usize, *self.indices.last()? as usize);
@@ -108,8 +113,19 @@ impl RowBuffer {
         Self { schema, columns, rows: 0 }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows == 0
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Makes room for so many more numbers of each column at once: to grow by doubling copies them, and touches memory that is new.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        for column in &mut self.columns {
+            match column {
+                Column::Int64(numbers) => numbers.values.reserve_exact(rows),
+                Column::Float64(numbers) => numbers.values.reserve_exact(rows),
+                Column::Boolean(_) | Column::Utf8(_) | Column::Other(_) => {}
+            }
+        }
     }
 
     /// Adds rows of its schema.

@@ -44,14 +44,16 @@ impl Debug for AvroEncoder {
 }
 
 impl Encoder for AvroEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
+    fn encode(&mut self, rows: &[RecordBatch]) -> Result<u64> {
         let before = self.buffer.len();
-        let rows = with_names(rows, &self.schema)?;
-        let blocks = rows.get_array_memory_size().div_ceil(BLOCK_BYTES);
-        let block_rows = rows.num_rows().div_ceil(blocks.max(1)).max(1);
-        for start in (0..rows.num_rows()).step_by(block_rows) {
-            let block = rows.slice(start, block_rows.min(rows.num_rows() - start));
-            self.writer.write(&block).map_err(failed)?;
+        for rows in rows {
+            let rows = with_names(rows, &self.schema)?;
+            let blocks = rows.get_array_memory_size().div_ceil(BLOCK_BYTES);
+            let block_rows = rows.num_rows().div_ceil(blocks.max(1)).max(1);
+            for start in (0..rows.num_rows()).step_by(block_rows) {
+                let block = rows.slice(start, block_rows.min(rows.num_rows() - start));
+                self.writer.write(&block).map_err(failed)?;
+            }
         }
         Ok((self.buffer.len() - before) as u64)
     }

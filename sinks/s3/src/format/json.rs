@@ -54,14 +54,16 @@ impl Debug for JsonEncoder {
 }
 
 impl Encoder for JsonEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
+    fn encode(&mut self, rows: &[RecordBatch]) -> Result<u64> {
         let before = self.buffer.len();
         let mut out: &mut dyn Write = match &mut self.out {
             Compressor::None(out) => out,
             Compressor::Gzip(out) => out,
             Compressor::Zstd(out) => out,
         };
-        write_json_lines(rows, Nulls::LeftOut, &mut out).map_err(failed)?;
+        for rows in rows {
+            write_json_lines(rows, Nulls::LeftOut, &mut out).map_err(failed)?;
+        }
         Ok((self.buffer.len() - before) as u64)
     }
 

@@ -55,13 +55,17 @@ pub(crate) enum Dictionary {
 }
 
 /// A Parquet file: each [`Encoder::encode`] makes a row group.
-pub(crate) struct ParquetEncoder(ArrowWriter<Buffer>);
+pub(crate) struct ParquetEncoder {
+    writer: ArrowWriter<Buffer>,
+    out: Buffer,
+}
 
 impl ParquetEncoder {
     /// The encodings of the columns follow from the first rows.
-    pub(crate) fn start(options: &ParquetOptions, sample: &RecordBatch, out: Buffer) -> Result<Self> {
+    pub(crate) fn start(options: &ParquetOptions, sample: &RecordBatch, rows: usize, out: Buffer) -> Result<Self> {
         let sample = with_columns(sample)?;
-        ArrowWriter::try_new(out, sample.schema(), Some(properties(options, &sample)?)).map(Self).map_err(failed)
+        let writer = ArrowWriter::try_new(out.clone(), sample.schema(), Some(properties(options, &sample, rows)?)).map_err(failed)?;
+        Ok(Self { writer, out })
     }
 }
 
@@ -72,19 +76,21 @@ impl std::fmt::Debug for ParquetEncoder {
 }
 
 impl Encoder for ParquetEncoder {
-    fn encode(&mut self, rows: &RecordBatch) -> Result<u64> {
-        let before = self.0.bytes_written();
-        let rows = with_columns(rows)?;
-        self.0.write(&rows).map_err(failed)?;
-        self.0.flush().map_err(failed)?;
-        Ok((self.0.bytes_written() - before) as u64)
+    fn encode(&mut self, rows: &[RecordBatch]) -> Result<u64> {
+        let before = self.writer.bytes_written();
+        for rows in rows {
+            self.writer.write(&*with_columns(rows)?).map_err(failed)?;
+        }
+        self.out.reserve(self.writer.in_progress_size());
+        self.writer.flush().map_err(failed)?;
+        Ok((self.writer.bytes_written() - before) as u64)
     }
 
     fn finish(mut self: Box<Self>, metadata: &[(&str, String)]) -> Result<()> {
         for (key, value) in metadata {
-            self.0.append_key_value_metadata(KeyValue::new((*key).to_owned(), value.clone()));
+            self.writer.append_key_value_metadata(KeyValue::new((*key).to_owned(), value.clone()));
         }
-        self.0.close().map(drop).map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))
+        self.writer.close().map(drop).map_err(|e| Error::fatal("can't end a Parquet file").with_source(e))
     }
 }
 
@@ -102,7 +108,7 @@ fn failed(error: ParquetError) -> Error {
     Error::fatal("can't encode rows as Parquet").with_source(error)
 }
 
-fn properties(options: &ParquetOptions, sample: &RecordBatch) -> Result<WriterProperties> {
+fn properties(options: &ParquetOptions, sample: &RecordBatch, rows: usize) -> Result<WriterProperties> {
     let mut builder = WriterProperties::builder()
         .set_compression(options.codec)
         .set_writer_version(WriterVersion::PARQUET_1_0)
@@ -113,7 +119,7 @@ fn properties(options: &ParquetOptions, sample: &RecordBatch) -> Result<WriterPr
         .set_dictionary_enabled(!matches!(options.dictionary, Dictionary::Only(_)))
         .set_bloom_filter_fpp(options.bloom_fpp)
         // As many distinct values as a row group has rows, if all of them are of the size of the first one.
-        .set_bloom_filter_ndv(sample.num_rows().max(1) as u64)
+        .set_bloom_filter_ndv(rows.max(1) as u64)
         .set_bloom_filter_enabled(false);
     if options.dictionary == Dictionary::Auto {
         for (field, column) in sample.schema_ref().fields().iter().zip(sample.columns()) {
