@@ -7,6 +7,8 @@ mod converters;
 mod dead_letters;
 mod demo;
 mod faults;
+#[cfg(feature = "embedded")]
+mod fetch;
 mod formats;
 mod metrics;
 mod motor;

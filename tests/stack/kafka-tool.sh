@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The console tools of Apache Kafka, by the names of its own scripts.
 #
-#   kafka-tool.sh console-consumer|console-producer|consumer-groups|get-offsets|topics ARGUMENTS...
+#   kafka-tool.sh console-consumer|console-producer|consumer-groups|get-offsets|producer-perf-test|topics ARGUMENTS...
 # shellcheck source=tests/stack/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -10,8 +10,9 @@ case ${1:-} in
   console-producer) class=org.apache.kafka.tools.ConsoleProducer ;;
   consumer-groups) class=org.apache.kafka.tools.consumer.group.ConsumerGroupCommand ;;
   get-offsets) class=org.apache.kafka.tools.GetOffsetShell ;;
+  producer-perf-test) class=org.apache.kafka.tools.ProducerPerformance ;;
   topics) class=org.apache.kafka.tools.TopicCommand ;;
-  *) die 2 "unknown tool '${1:-}': console-consumer, console-producer, consumer-groups, get-offsets or topics is expected" ;;
+  *) die 2 "unknown tool '${1:-}': console-consumer, console-producer, consumer-groups, get-offsets, producer-perf-test or topics is expected" ;;
 esac
 shift
 have_kafka || "$here/install.sh" kafka

@@ -82,7 +82,8 @@ impl Header {
         bytes.take(6)?;
         let count = bytes.i32()?;
         let header = Self { base_offset, attributes, last_offset_delta, base_timestamp, max_timestamp, producer_id, count };
-        let sound = base_offset >= 0 && last_offset_delta >= 0 && count >= 0 && base_offset.checked_add(i64::from(last_offset_delta) + 1).is_some();
+        let sound =
+            base_offset >= 0 && last_offset_delta >= 0 && count >= 0 && base_offset.checked_add(i64::from(last_offset_delta) + 1).is_some();
         if sound { Ok(header) } else { Err(Damaged) }
     }
 
@@ -120,14 +121,10 @@ impl Walker {
     /// # Errors
     /// The batch at `place.next` is damaged, or of the format that Kafka wrote before 0.11.
     pub(crate) fn walk(
-        &mut self,
-        partition: &TopicPartition,
-        set: &[u8],
-        place: &mut Place,
-        room_bytes: usize,
-        out: &mut Vec<Records>,
+        &mut self, partition: &TopicPartition, set: &[u8], place: &mut Place, room_bytes: usize, out: &mut Vec<Records>,
     ) -> Result<(), Fault> {
-        let mut chunks = Chunks { partition, open: None, made_bytes: 0, left_bytes: set.len() - place.byte, mean_bytes: self.mean_bytes, out };
+        let mut chunks =
+            Chunks { partition, open: None, made_bytes: 0, left_bytes: set.len() - place.byte, mean_bytes: self.mean_bytes, out };
         let mut walked = Ok(());
         while chunks.bytes() < room_bytes {
             let Some(batch) = next_batch(&set[place.byte..]) else {

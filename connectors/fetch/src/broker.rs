@@ -22,7 +22,9 @@ const IDLE_ANSWERS: usize = 10;
 pub(crate) fn run(thread: u64, address: &str, shared: &Shared) {
     let served = Connection::open(thread, address, shared).and_then(|connection| Server::new(thread, connection, shared).run());
     let Err(error) = served else { return };
-    if shared.disconnected(thread) {
+    if error.kind() == io::ErrorKind::Unsupported {
+        shared.unusable(thread, &format!("the broker at {address} can't be read: {error}"));
+    } else if shared.disconnected(thread) {
         tracing::warn!(target: "lakefeed", address, %error, "Reading from the broker failed; asking who leads its partitions");
     } else {
         tracing::debug!(target: "lakefeed", address, %error, "Reading from the broker failed");
@@ -65,7 +67,8 @@ impl Connection {
             other => {
                 let spoken = other.map_or("none that it tells".to_owned(), |(lowest, highest)| format!("versions {lowest} to {highest}"));
                 let wanted = wire::FETCH_VERSION;
-                Err(invalid(format!("of the Fetch request it speaks {spoken}, not version {wanted}: set consumer.fetch.client=librdkafka")))
+                let said = format!("of the Fetch request it speaks {spoken}, not version {wanted}: set consumer.fetch.client=librdkafka");
+                Err(io::Error::new(io::ErrorKind::Unsupported, said))
             }
         }
     }
@@ -173,14 +176,7 @@ fn take(answer: &Answer<'_>, asks: &[Ask], walker: &mut Walker, shared: &Shared)
 
 /// Walks what was read of a partition and hands it over.
 fn walk(
-    walker: &mut Walker,
-    shared: &Shared,
-    ask: &Ask,
-    set: &[u8],
-    mut place: Place,
-    room_bytes: usize,
-    end: Option<i64>,
-    alone: bool,
+    walker: &mut Walker, shared: &Shared, ask: &Ask, set: &[u8], mut place: Place, room_bytes: usize, end: Option<i64>, alone: bool,
 ) -> io::Result<()> {
     let mut records = Vec::new();
     let walked = walker.walk(&ask.partition, set, &mut place, room_bytes, &mut records);
@@ -192,7 +188,10 @@ fn walk(
         place.byte = 0;
         Rest { set, place }
     });
-    shared.deliver(ask, records, next, rest, end);
+    // What is damaged at its beginning has brought nothing, or it would never be believed.
+    if walked.is_ok() || !records.is_empty() || next > ask.next {
+        shared.deliver(ask, records, next, rest, end);
+    }
     match walked {
         Ok(()) if stands_still => return Err(invalid(format!("{}: the broker sends less than one batch", ask.partition))),
         Ok(()) => {}

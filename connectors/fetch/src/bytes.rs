@@ -70,7 +70,9 @@ impl<'a> Bytes<'a> {
     #[inline]
     pub(crate) fn varlong(&mut self) -> Result<i64, Damaged> {
         // Most are of one byte.
-        if let [first, rest @ ..] = self.0 && *first < 0x80 {
+        if let [first, rest @ ..] = self.0
+            && *first < 0x80
+        {
             self.0 = rest;
             return Ok(zigzag(u64::from(*first)));
         }

@@ -278,6 +278,22 @@ impl Shared {
         news && !state.closed
     }
 
+    /// Nothing comes of the partitions that a thread serves, and it ends.
+    pub(crate) fn unusable(&self, thread: u64, why: &str) {
+        let mut state = self.lock();
+        state.serving.remove(&thread);
+        let all: Vec<_> =
+            state.lanes.iter().filter(|(_, lane)| lane.led == Led::By(thread)).map(|(partition, _)| partition.clone()).collect();
+        for partition in &all {
+            if let Some(lane) = state.lanes.get_mut(partition) {
+                lane.trouble = Some(Trouble::Failed(Error::config(why)));
+            }
+            state.due(partition);
+        }
+        state.arrivals += 1;
+        self.arrived.notify_all();
+    }
+
     /// Keeps a handle to a connection, so that [`Shared::close`] can end a wait on it. False: closed already.
     pub(crate) fn connected(&self, thread: u64, stream: TcpStream) -> bool {
         let mut state = self.lock();

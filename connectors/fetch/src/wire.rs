@@ -127,9 +127,8 @@ fn part<'a>(bytes: &mut Bytes<'a>, topic: &'a str) -> Result<Part<'a>, Damaged> 
     let (partition, error) = (bytes.i32()?, bytes.i16()?);
     let (high_watermark, last_stable) = (bytes.i64()?, bytes.i64()?);
     bytes.i64()?;
-    let aborted = (0..bytes.count()?)
-        .map(|_| Ok(Aborted { producer_id: bytes.i64()?, first_offset: bytes.i64()? }))
-        .collect::<Result<_, _>>()?;
+    let aborted =
+        (0..bytes.count()?).map(|_| Ok(Aborted { producer_id: bytes.i64()?, first_offset: bytes.i64()? })).collect::<Result<_, _>>()?;
     // Where a replica would rather be asked: only for those that name their rack.
     bytes.i32()?;
     let set = bytes.sized()?;

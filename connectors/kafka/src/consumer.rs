@@ -89,9 +89,7 @@ impl Consumer {
         let reset = settings.get("auto.offset.reset").unwrap_or("earliest").to_owned();
         let fetcher = fetcher(settings)?;
         let settings = if fetcher.is_some() { idle_settings(settings) } else { reader_settings(settings) };
-        let settings = settings
-            .or("partition.assignment.strategy", "cooperative-sticky")
-            .or("topic.metadata.refresh.interval.ms", "5000");
+        let settings = settings.or("partition.assignment.strategy", "cooperative-sticky").or("topic.metadata.refresh.interval.ms", "5000");
         let failed = |e| wrap(format!("can't read from Kafka at {}", settings.bootstrap()), e);
         let client: BaseConsumer<Context> = settings.native().create_with_context(Context::default()).map_err(failed)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();

@@ -38,7 +38,9 @@ impl ClientSettings {
             Some("librdkafka") => Ok(false),
             None => Ok(plain),
             Some("direct") if plain => Ok(true),
-            Some("direct") => Err(Error::config("fetch.client = 'direct': possible with security.protocol=PLAINTEXT and without client.rack only")),
+            Some("direct") => {
+                Err(Error::config("fetch.client = 'direct': possible with security.protocol=PLAINTEXT and without client.rack only"))
+            }
             Some(other) => Err(Error::config(format!("fetch.client = '{other}': expected direct or librdkafka"))),
         }
     }
@@ -190,5 +192,7 @@ pub(crate) fn idle_settings(settings: &ClientSettings) -> ClientSettings {
         .set("queued.min.messages", "1")
         .set("queued.max.messages.kbytes", "1")
         .set("fetch.message.max.bytes", "1024")
+        // No less than `message.max.bytes`, says librdkafka.
+        .set("fetch.max.bytes", "8388608")
         .set("statistics.interval.ms", "0")
 }

@@ -119,7 +119,8 @@ impl OpenFile {
         }
         // In one, so that the first of them are enough to see what they are like.
         let rows = rows.iter().map(|rows| conform(rows, &self.schema)).collect::<Result<Vec<_>>>()?;
-        let rows = arrow_select::concat::concat_batches(&self.schema, &rows).map_err(|e| Error::fatal("can't gather rows").with_source(e))?;
+        let rows =
+            arrow_select::concat::concat_batches(&self.schema, &rows).map_err(|e| Error::fatal("can't gather rows").with_source(e))?;
         Ok(vec![rows])
     }
 

@@ -305,9 +305,9 @@ mod tests {
                 expected.push(arrow_select::take::take_record_batch(&rows.rows, &UInt32Array::from(indices)).expect("taken"));
             }
             let expected = arrow_select::concat::concat_batches(&rows.rows.schema(), &expected).expect("put together");
-            prop_assert_eq!(buffer.is_empty(), expected.num_rows() == 0);
+            prop_assert_eq!(buffer.rows(), expected.num_rows());
             prop_assert_eq!(buffer.finish().expect("finished"), expected);
-            prop_assert!(buffer.is_empty());
+            prop_assert_eq!(buffer.rows(), 0);
         }
     }
 
