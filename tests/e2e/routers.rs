@@ -74,22 +74,36 @@ fn a_stock_configuration_names_a_topic_by_day() {
 
 /// A name for each second of a topic that another router has named before.
 const BY_SECOND: &str = "transforms=name,time\n\
-    transforms.name.type=RegexRouter\ntransforms.name.regex=(.*)-.*\ntransforms.name.replacement=$1\n\
+    transforms.name.type=RegexRouter\ntransforms.name.regex=([a-z]+)-.*\ntransforms.name.replacement=$1\n\
     transforms.time.type=TimestampRouter\ntransforms.time.topic.format=${timestamp}.${topic}\n\
     transforms.time.timestamp.format=yyyyMMddHHmmss\n";
 
-/// Sends rows in four parts to four workers; all but the last are killed.
-fn through_kills(scene: &Scene, keys: &str) {
-    let rows: Vec<String> = (0..4000).map(|id| format!(r#"{{"id":{id},"e":{}}}"#, id % 5)).collect();
-    let keys = format!("{BY_SECOND}{MISSED_SOON}partition.by=e\nflush.size=40\nrotate.idle.ms=500\nmetadata.columns=_timestamp\n{keys}");
-    scene.through_kills(&rows, &keys);
-    scene.assert_each_once(0..4000);
+const ROWS: i64 = 4000;
+
+/// Rows of four seconds, mixed, half of them before a worker is killed and half of them after. Of one second there are few rows: their file is
+/// still open, so no offset is committed, and the next worker has to find by the names what is in the lake.
+fn through_a_kill(scene: &Scene, keys: &str) {
+    let keys = format!("{BY_SECOND}{MISSED_SOON}partition.by=country\nflush.size=30\nmetadata.columns=_timestamp\n{keys}");
+    let start = now_ms();
+    let second = |id: i64| if id % 100 == 0 { 3 } else { id % 3 };
+    let rows: Vec<_> = (0..ROWS).map(|id| (id as usize, start - second(id) * 1000)).collect();
+    let (earlier, later) = rows.split_at(rows.len() / 2);
+    produce(&scene.topic, earlier);
+    let mut worker = scene.worker("killed", &keys);
+    wait_until("the full files", PATIENCE, || scene.read()["ids"].as_u64() >= Some(1890));
+    worker.kill();
+    assert_eq!(scene.committed(), 0, "the first row is in an open file");
+    produce(&scene.topic, later);
+    let mut worker = scene.worker("next", &format!("{keys}rotate.idle.ms=300\n"));
+    wait_until("all offsets are committed", PATIENCE, || scene.committed() == ROWS as u64);
+    stop(&mut worker);
+    scene.assert_each_once(0..ROWS as u64);
 }
 
 #[test]
 fn rows_of_names_by_second_come_once_though_the_worker_is_killed() {
     let scene = Scene::s3("bysecond", 1, &minio().endpoint);
-    through_kills(&scene, "");
+    through_a_kill(&scene, "");
     // In each file there are the rows of its name.
     let files = format!("read_parquet('{}/**/*.parquet', filename = true, hive_partitioning = false)", scene.lake);
     let time = "strftime(make_timestamp(epoch_us(_timestamp)), '%Y%m%d%H%M%S')";
@@ -103,18 +117,18 @@ fn rows_of_names_by_second_come_once_though_the_worker_is_killed() {
             "csv",
             &format!(
                 "SELECT count(*) FILTER (parse_path(filename)[-3] = {name} AND starts_with(parse_path(filename)[-1], {name} || '+0+')), \
-                 count(DISTINCT {time}) >= 4, count(DISTINCT parse_path(filename)[-3]) = count(DISTINCT {time}) FROM {files}"
+                 count(DISTINCT parse_path(filename)[-3]) FROM {files}"
             ),
         ]),
         PATIENCE,
     );
-    assert_eq!(answer.success().lines().nth(1), Some("4000,true,true"));
+    assert_eq!(answer.success().lines().nth(1), Some("4000,4"));
 }
 
 #[test]
 fn rows_of_names_by_second_come_once_in_files_of_other_formats() {
     for format in ["format.class=JsonFormat\n", "format.class=AvroFormat\n"] {
-        through_kills(&Scene::local("formats", 1), format);
+        through_a_kill(&Scene::local("formats", 1), format);
     }
 }
 

@@ -82,7 +82,7 @@ struct Step {
 /// Where transforms are done. Not every one makes sense in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Of records that were read. They keep their topic.
+    /// Of records that were read. They keep their topic; routers give it another name where they go, by topic and timestamp alone.
     Sink,
     /// Of rows that are on their way to a topic. They have no offset yet.
     Source,
