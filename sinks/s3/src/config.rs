@@ -289,7 +289,7 @@ fn one_name_each(transforms: &Transforms, config: &Config) -> Option<ConfigError
         let routed = transforms.routed(topic);
         // Times differ in digits and letters alone.
         let name = routed.at(0).unwrap_or_default();
-        if !is_topic(&name) {
+        if routed.format() != topic && !is_topic(&name) {
             let shown = routed.format();
             return fault(format!("the routers make '{shown}' of {topic} ('{name}' in 1970), which is no name of a topic"));
         }
@@ -297,7 +297,8 @@ fn one_name_each(transforms: &Transforms, config: &Config) -> Option<ConfigError
         if let Some((other, of, _)) = same {
             let (one, two) = (of.format(), routed.format());
             let both = if one == two { one.to_owned() } else { format!("{one} and {two}, which can be the same") };
-            return fault(format!("the routers call {other} and {topic} {both}: no two topics may have one name in the lake"));
+            let next = "tell them apart by ${topic} in topic.format, or by a group such as $1 in replacement";
+            return fault(format!("the routers call {other} and {topic} {both}: no two topics may have one name in the lake; {next}"));
         }
         names.push((topic, routed, name));
     }

@@ -336,8 +336,8 @@ impl Transfer {
 }
 
 /// The files of a topic when the first question about them was asked, if they are few: it answers for lake partitions that have none, so that
-/// a young lake with thousands of them is not asked for each. A topic that has other names at other times is asked for each: its files are in
-/// many folders, and those of one time are met one after the other.
+/// a young lake with thousands of them is not asked for each. The files of a topic whose names change with time are in many folders: there is no
+/// inventory of them.
 ///
 /// Memory: the keys of one answer of the store, 1,000 at most, of the files of one Kafka partition.
 #[derive(Debug, Clone)]
