@@ -18,6 +18,7 @@ mod pipeline;
 mod processor;
 mod processor_output;
 mod rest;
+mod routers;
 mod scene;
 mod sink;
 mod tls;

@@ -33,4 +33,4 @@ pub use json_lines::{Nulls, write_json_lines};
 pub use number::whole;
 pub use schema::{DeclaredType, parse_declared};
 pub use schemas::WriterSchema;
-pub use transforms::{Chain, NamedKey, Place, Transforms, key_texts, keys_present};
+pub use transforms::{Chain, NamedKey, Place, RoutedTopic, Transforms, key_texts, keys_present};

@@ -165,8 +165,37 @@ fn routers_name_a_topic_one_after_the_other() {
         "predicates.orders.pattern=orders",
     ];
     let transforms = Transforms::read(&config(&keys), Place::Sink).expect("valid");
-    assert_eq!(["orders-eu", "orders", "x-eu", "x"].map(|topic| transforms.routed(topic)), ["all-orders", "all-orders", "x", "x"]);
-    assert!(transforms.has_router() && transforms.to_string().contains("replacement=all-$1"), "{transforms}");
+    let routed = |topic| transforms.routed(topic).at(-1).expect("a name");
+    assert_eq!(["orders-eu", "orders", "x-eu", "x"].map(routed), ["all-orders", "all-orders", "x", "x"]);
+    assert!(transforms.has_regex_router() && transforms.to_string().contains("replacement=all-$1"), "{transforms}");
+}
+
+#[test]
+fn names_by_time_follow_the_names_of_topics() {
+    let keys = [
+        "transforms=a,b",
+        "transforms.a.type=RegexRouter",
+        "transforms.a.regex=(.*)-eu",
+        "transforms.a.replacement=$1",
+        "transforms.b.type=TimestampRouter",
+        "transforms.b.topic.format=${topic}.${timestamp}",
+        "transforms.b.predicate=orders",
+        "predicates=orders",
+        "predicates.orders.type=TopicNameMatches",
+        "predicates.orders.pattern=orders",
+    ];
+    let transforms = Transforms::read(&config(&keys), Place::Sink).expect("valid");
+    let routed = |topic| transforms.routed(topic).at(1_700_000_000_000).expect("a name");
+    assert_eq!(["orders-eu", "orders", "x-eu"].map(routed), ["orders.20231114", "orders.20231114", "x"]);
+    assert_eq!((transforms.routed("orders").unit_ms(), transforms.routed("x").unit_ms()), (Some(86_400_000), None));
+    assert_eq!(transforms.one_name_for_all(), None);
+    // The chain says the same.
+    let records = records(&[" {\"v\":1}", " {\"v\":2}", "@ {\"v\":3}"]);
+    let mut decoder = Decoder::new(DecoderOptions::default());
+    let decoded = transforms.chain().apply(&records, decoder.decode(&records)).expect("transformed");
+    let topics = decoded.beside.topics.expect("routed");
+    assert_eq!(topics.iter().flatten().collect::<Vec<_>>(), ["orders.20231114"; 2]);
+    assert_eq!(decoded.rejected.iter().map(|rejected| rejected.row).collect::<Vec<_>>(), [2]);
 }
 
 #[test]

@@ -105,8 +105,8 @@ const TRANSFORMED: &[Key] = &[
         KeyKind::List,
         "The transforms, by alias, in the order in which they are done. There are Apache Kafka's InsertField, ReplaceField, MaskField, Cast, \
          TimestampConverter, ExtractField, HoistField, Flatten, HeaderFrom and SetSchemaMetadata (each with $Key and $Value), ValueToKey, \
-         InsertHeader, DropHeaders, Filter and RegexRouter; in sources and processors TimestampRouter; in sinks and processors ExtractNewImage: \
-         rows from DynamoDB stream records. Those of a processor are of the rows that it makes.",
+         InsertHeader, DropHeaders, Filter, RegexRouter and TimestampRouter; in sinks and processors ExtractNewImage: rows from DynamoDB stream \
+         records. Those of a processor are of the rows that it makes.",
     )
     .default("")
     .importance(Importance::Low)

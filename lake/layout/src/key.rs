@@ -64,14 +64,28 @@ impl KeyLayout {
         parts.iter().filter(|p| !p.is_empty()).map(|p| format!("{p}{}", self.directory_delim)).collect()
     }
 
+    /// What all keys in a lake partition begin with: its folder and the topic.
+    pub fn stem(&self, topic: &str, lake_partition: &str) -> String {
+        format!("{}{topic}{}", self.folder(topic, lake_partition), self.file_delim)
+    }
+
     /// What all keys of a Kafka partition in a lake partition begin with.
-    pub fn prefix(&self, topic: &str, lake_partition: &str, partition: i32) -> String {
-        format!("{}{topic}{d}{partition}{d}", self.folder(topic, lake_partition), d = self.file_delim)
+    pub fn prefix(&self, stem: &str, partition: i32) -> String {
+        format!("{stem}{partition}{}", self.file_delim)
     }
 
     /// The key of an object; `extension` comes with its dot.
-    pub fn key(&self, topic: &str, lake_partition: &str, partition: i32, first_offset: i64, extension: &str) -> String {
-        format!("{}{first_offset:0width$}{extension}", self.prefix(topic, lake_partition, partition), width = self.zero_pad)
+    pub fn key(&self, stem: &str, partition: i32, first_offset: i64, extension: &str) -> String {
+        format!("{}{first_offset:0width$}{extension}", self.prefix(stem, partition), width = self.zero_pad)
+    }
+
+    /// What [`KeyLayout::key`] has put together behind the folder: topic, Kafka partition, first offset and extension. `None` if a name has
+    /// other parts.
+    pub fn parts<'a>(&self, name: &'a str) -> Option<(&'a str, i32, i64, &'a str)> {
+        let (rest, last) = name.rsplit_once(self.file_delim.as_str())?;
+        let (topic, partition) = rest.rsplit_once(self.file_delim.as_str())?;
+        let extension = &last[last.find('.').unwrap_or(last.len())..];
+        Some((topic, partition.parse().ok().filter(|p| *p >= 0)?, Self::first_offset(last, "")?, extension))
     }
 
     /// The first offset in a key that begins with `prefix`; `None` if the rest is not an offset and an extension.
@@ -86,9 +100,9 @@ impl KeyLayout {
     ///
     /// # Errors
     /// An element or the whole key would be too long.
-    pub fn check(&self, topic: &str, lake_partition: &str, limits: NameLimits) -> Result<(), NameError> {
+    pub fn check(&self, stem: &str, limits: NameLimits) -> Result<(), NameError> {
         // The longest names that its files can get.
-        let key = self.key(topic, lake_partition, i32::MAX, i64::MAX, ".snappy.parquet");
+        let key = self.key(stem, i32::MAX, i64::MAX, ".snappy.parquet");
         if let Some(long) = key.split('/').map(str::len).find(|len| *len > limits.element_bytes) {
             return Err(NameError(format!(
                 "the path element has {long} bytes, at most {} are possible in a file system",
@@ -111,11 +125,11 @@ mod tests {
         let layout = KeyLayout::default();
         let e = "year=2025/month=03/day=01";
         assert_eq!(
-            layout.key("orders", e, 0, 1200, ".snappy.parquet"),
+            layout.key(&layout.stem("orders", e), 0, 1200, ".snappy.parquet"),
             "topics/orders/year=2025/month=03/day=01/orders+0+0000001200.snappy.parquet"
         );
         let bare = KeyLayout { topics_dir: String::new(), ..layout };
-        assert_eq!(bare.key("t", "", 3, 12_345_678_901, ".parquet"), "t/t+3+12345678901.parquet");
+        assert_eq!(bare.key(&bare.stem("t", ""), 3, 12_345_678_901, ".parquet"), "t/t+3+12345678901.parquet");
     }
 
     #[test]
@@ -136,19 +150,34 @@ mod tests {
     #[test]
     fn names_that_no_store_takes_are_refused() {
         let layout = KeyLayout::default();
-        let long = |bytes: usize| format!("k={}", "x".repeat(bytes - 2));
-        assert!(layout.check("t", &long(255), NameLimits::LOCAL).is_ok());
-        assert!(layout.check("t", &long(256), NameLimits::LOCAL).is_err());
-        assert!(layout.check(&"t".repeat(249), "k=1", NameLimits::LOCAL).is_err(), "the file's own name");
-        assert!(layout.check("t", &long(900), NameLimits::s3(0)).is_ok());
-        assert!(layout.check("t", &long(900), NameLimits::s3(100)).is_err());
-        assert!(layout.check("t", &long(1010), NameLimits::s3(0)).is_err());
+        let long = |bytes: usize| layout.stem("t", &format!("k={}", "x".repeat(bytes - 2)));
+        assert!(layout.check(&long(255), NameLimits::LOCAL).is_ok());
+        assert!(layout.check(&long(256), NameLimits::LOCAL).is_err());
+        assert!(layout.check(&layout.stem(&"t".repeat(249), "k=1"), NameLimits::LOCAL).is_err(), "the file's own name");
+        assert!(layout.check(&long(900), NameLimits::s3(0)).is_ok());
+        assert!(layout.check(&long(900), NameLimits::s3(100)).is_err());
+        assert!(layout.check(&long(1010), NameLimits::s3(0)).is_err());
     }
 
     #[test]
     fn a_whole_prefix_stands_right_before_the_name() {
         let layout = KeyLayout { whole_prefix: true, ..KeyLayout::default() };
-        assert_eq!(layout.key("t", "raw/2018/08/27", 3, 7, ".parquet"), "raw/2018/08/27t+3+0000000007.parquet");
-        assert_eq!(layout.prefix("t", "raw/", 3), "raw/t+3+");
+        assert_eq!(layout.key(&layout.stem("t", "raw/2018/08/27"), 3, 7, ".parquet"), "raw/2018/08/27t+3+0000000007.parquet");
+        assert_eq!(layout.prefix(&layout.stem("t", "raw/"), 3), "raw/t+3+");
+    }
+
+    #[test]
+    fn names_come_apart_as_they_were_put_together() {
+        for delim in ["+", "-", "--", "_+"] {
+            let layout = KeyLayout { file_delim: delim.into(), ..KeyLayout::default() };
+            for (topic, extension) in [("orders-20261122", ".snappy.parquet"), ("a-1-", ".json.gz"), ("a_", "")] {
+                let key = layout.key(&layout.stem(topic, "k=1"), 12, 34, extension);
+                let name = key.rsplit('/').next().expect("a name");
+                assert_eq!(layout.parts(name), Some((topic, 12, 34, extension)), "{key}");
+            }
+        }
+        for name in ["", "t", "t+1", "t+x+1.parquet", "t+-1+1.parquet", "t+1+x.parquet", "t+1+.parquet"] {
+            assert_eq!(KeyLayout::default().parts(name), None, "{name}");
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! The keys of the S3 sink: those of the Confluent S3 sink, and a few of our own.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use lakefeed_core::{Config, ConfigDef, ConfigError, Importance, Key, KeyKind};
-use lakefeed_formats::{Place, Transforms};
+use lakefeed_formats::{Place, RoutedTopic, Transforms};
 use lakefeed_layout::{KeyLayout, NameLimits};
 use lakefeed_store::{Location, StoreConfig};
 
@@ -258,7 +257,7 @@ impl Settings {
     }
 
     /// What a topic is called in the lake.
-    pub(crate) fn lake_topic(&self, topic: &str) -> String {
+    pub(crate) fn routed(&self, topic: &str) -> RoutedTopic {
         self.transforms.routed(topic)
     }
 
@@ -270,27 +269,45 @@ impl Settings {
 
 /// The lake's keys hang on topic, partition and offset: routers may rename topics as long as no two have one name.
 fn one_name_each(transforms: &Transforms, config: &Config) -> Option<ConfigError> {
-    if !transforms.has_router() {
-        return None;
-    }
-    if config.get("topics.regex").is_some() {
-        let message = "can't be used with RegexRouter: name the topics in topics, so that no two of them get one name in the lake";
-        return Some(ConfigError::value("topics.regex", config.text("topics.regex"), message));
-    }
-    let mut names = HashMap::new();
-    for topic in config.list("topics") {
-        let name = transforms.routed(topic);
-        let fits = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-        if !fits {
-            let message = format!("RegexRouter makes '{name}' of {topic}, which is no name of a topic");
-            return Some(ConfigError::value("topics", config.text("topics"), message));
+    let by_pattern = config.get("topics.regex").is_some();
+    let key = if by_pattern { "topics.regex" } else { "topics" };
+    let fault = |message| Some(ConfigError::value(key, config.text(key), message));
+    if by_pattern {
+        if transforms.has_regex_router() {
+            return fault(
+                "can't be used with RegexRouter: name the topics in topics, so that no two of them get one name in the lake".into(),
+            );
         }
-        if let Some(other) = names.insert(name.clone(), topic).filter(|other| *other != topic) {
-            let message = format!("RegexRouter gives {other} and {topic} the name {name}: no two topics may have one name in the lake");
-            return Some(ConfigError::value("topics", config.text("topics"), message));
+        if let Some(key) = transforms.one_name_for_all() {
+            return fault(format!("can't be used when {key} is without ${{topic}}: no two topics may have one name in the lake"));
         }
+    }
+    // Of topics that have no names yet any will do.
+    let topics = if by_pattern { vec!["t"] } else { config.list("topics") };
+    let mut names: Vec<(&str, RoutedTopic, String)> = Vec::new();
+    for topic in topics {
+        let routed = transforms.routed(topic);
+        // Times differ in digits and letters alone.
+        let name = routed.at(0).unwrap_or_default();
+        if routed.format() != topic && !is_topic(&name) {
+            let shown = routed.format();
+            return fault(format!("the routers make '{shown}' of {topic} ('{name}' in 1970), which is no name of a topic"));
+        }
+        let same = names.iter().find(|(other, of, at)| *other != topic && (of.can_be(&name) || routed.can_be(at)));
+        if let Some((other, of, _)) = same {
+            let (one, two) = (of.format(), routed.format());
+            let both = if one == two { one.to_owned() } else { format!("{one} and {two}, which can be the same") };
+            let next = "tell them apart by ${topic} in topic.format, or by a group such as $1 in replacement";
+            return fault(format!("the routers call {other} and {topic} {both}: no two topics may have one name in the lake; {next}"));
+        }
+        names.push((topic, routed, name));
     }
     None
+}
+
+/// Whether Kafka would take it as the name of a topic.
+fn is_topic(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 fn size(config: &Config, key: &str) -> usize {

@@ -88,7 +88,7 @@ impl ErrorOutput {
         let Some(chain) = self.chains.get_mut(place) else { return Ok(()) };
         while let Some((first, row)) = chain.waiting.first_key_value().filter(|(first, _)| **first < below) {
             let prefix = self.prefix.of(place.1, row.timestamp_ms);
-            let key = self.layout.key(&place.0.topic, &prefix, place.0.partition, *first, ".jsonl");
+            let key = self.layout.key(&self.layout.stem(&place.0.topic, &prefix), place.0.partition, *first, ".jsonl");
             let last = chain.waiting.range(..below).next_back().map_or(*first, |(last, _)| *last);
             let body: String = chain.waiting.range(..=last).map(|(_, row)| row.line.as_str()).collect();
             let through = put(&self.store, &key, body, last)?;

@@ -14,7 +14,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// The name of a lake partition: its path, such as `profile_id=17`.
+/// A lake partition of a topic: what the keys of its files begin with, such as `topics/motor/profile_id=17/motor+`. Routers that look at the
+/// time give a topic several names, and each has lake partitions of its own.
 pub type LakePartition = Arc<str>;
 
 /// The records of a file.

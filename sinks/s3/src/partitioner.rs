@@ -11,7 +11,7 @@ use arrow_schema::{DataType, TimeUnit};
 use chrono::NaiveDateTime;
 use foldhash::fast::RandomState;
 use lakefeed_core::{Batch, shorten};
-use lakefeed_formats::Transforms;
+use lakefeed_formats::{RoutedTopic, Transforms};
 use lakefeed_layout::{KeyLayout, NameLimits, element, encode_value};
 
 use crate::config::Settings;
@@ -81,11 +81,13 @@ pub(crate) struct Partitioner {
     layout: KeyLayout,
     limits: NameLimits,
     transforms: Transforms,
-    /// The paths of combinations that were met; cleared when it has grown too large.
-    paths: HashMap<Vec<String>, Result<LakePartition, String>>,
+    /// What topics are called in the lake.
+    topics: HashMap<Arc<str>, RoutedTopic>,
+    /// The lake partitions of combinations that were met; cleared when it has grown too large.
+    lakes: HashMap<Vec<String>, Result<LakePartition, String>>,
 }
 
-const PATHS_MAX: usize = 100_000;
+const LAKES_MAX: usize = 100_000;
 
 /// The rows of a batch by lake partition.
 #[derive(Debug, Default)]
@@ -96,7 +98,7 @@ pub(crate) struct Groups {
     pub(crate) rejected: Vec<(u32, Option<String>, String)>,
 }
 
-/// The values of a term: per row an index into `texts`, or a reject.
+/// The names of topics, or the values of a term: per row an index into `texts`, or a reject.
 struct Column {
     ids: Vec<u32>,
     texts: Vec<Result<String, (Option<String>, String)>>,
@@ -110,7 +112,8 @@ impl Partitioner {
             layout: settings.layout.clone(),
             limits: settings.limits,
             transforms: settings.transforms.clone(),
-            paths: HashMap::new(),
+            topics: HashMap::new(),
+            lakes: HashMap::new(),
         }
     }
 
@@ -140,7 +143,8 @@ impl Partitioner {
     }
 
     pub(crate) fn group(&mut self, batch: &Batch, now_ms: i64) -> Groups {
-        let columns: Vec<Column> = self.terms.iter().map(|term| self.column(term, batch, now_ms)).collect();
+        let name = self.name(batch);
+        let columns: Vec<Column> = std::iter::once(name).chain(self.terms.iter().map(|term| self.column(term, batch, now_ms))).collect();
         let (of_row, combinations) = combine(&columns, batch.rows.num_rows());
         let mut counts = vec![0; combinations.len()];
         of_row.iter().for_each(|combination| counts[*combination as usize] += 1);
@@ -153,10 +157,10 @@ impl Partitioner {
             .iter()
             .zip(&counts)
             .map(|(ids, count)| {
-                let path = self.path(&columns, ids, &batch.partition.topic).ok()?;
-                let group = *known.entry(path.clone()).or_insert(groups.rows.len());
+                let lake = self.lake(&columns, ids).ok()?;
+                let group = *known.entry(lake.clone()).or_insert(groups.rows.len());
                 if group == groups.rows.len() {
-                    groups.rows.push((path, Vec::with_capacity(*count)));
+                    groups.rows.push((lake, Vec::with_capacity(*count)));
                 }
                 Some(group)
             })
@@ -165,7 +169,7 @@ impl Partitioner {
             match placed[combination as usize] {
                 Some(group) => groups.rows[group].1.push(row as u32),
                 None => {
-                    let (field, message) = self.refusal(&columns, &combinations[combination as usize], &batch.partition.topic);
+                    let (field, message) = self.refusal(&columns, &combinations[combination as usize]);
                     groups.rejected.push((row as u32, field, message));
                 }
             }
@@ -173,34 +177,44 @@ impl Partitioner {
         groups
     }
 
-    fn path(&mut self, columns: &[Column], ids: &[u32], topic: &str) -> Result<LakePartition, String> {
+    /// The first column has the names of the topic, the others are those of the terms.
+    fn lake(&mut self, columns: &[Column], ids: &[u32]) -> Result<LakePartition, String> {
         let texts: Result<Vec<String>, _> = columns.iter().zip(ids).map(|(c, id)| c.texts[*id as usize].clone()).collect();
         let texts = texts.map_err(|(_, message)| message)?;
-        if let Some(path) = self.paths.get(&texts) {
-            return path.clone();
+        if let Some(lake) = self.lakes.get(&texts) {
+            return lake.clone();
         }
-        let path = texts.join(if self.layout.whole_prefix { "" } else { &self.layout.directory_delim });
-        let checked = self
-            .layout
-            .check(&self.transforms.routed(topic), &path, self.limits)
-            .map(|()| LakePartition::from(path))
-            .map_err(|e| e.to_string());
-        if self.paths.len() >= PATHS_MAX {
-            self.paths.clear();
+        let (name, path) = texts.split_at(1);
+        let path = path.join(if self.layout.whole_prefix { "" } else { &self.layout.directory_delim });
+        let stem = self.layout.stem(&name.concat(), &path);
+        let lake = self.layout.check(&stem, self.limits).map(|()| LakePartition::from(stem)).map_err(|e| e.to_string());
+        if self.lakes.len() >= LAKES_MAX {
+            self.lakes.clear();
         }
-        self.paths.insert(texts, checked.clone());
-        checked
+        self.lakes.insert(texts, lake.clone());
+        lake
     }
 
-    fn refusal(&mut self, columns: &[Column], ids: &[u32], topic: &str) -> (Option<String>, String) {
+    fn refusal(&mut self, columns: &[Column], ids: &[u32]) -> (Option<String>, String) {
         let blamed = columns.iter().zip(ids).find_map(|(c, id)| c.texts[*id as usize].clone().err());
         blamed.unwrap_or_else(|| {
             // Too long: the longest value is the one to look at.
             let len = |(column, id): (&Column, &u32)| column.texts[*id as usize].as_ref().map_or(0, String::len);
-            let longest = self.terms.iter().zip(columns.iter().zip(ids).map(len)).filter(|(term, _)| term.column().is_some());
+            let longest = self.terms.iter().zip(columns.iter().zip(ids).map(len).skip(1)).filter(|(term, _)| term.column().is_some());
             let field = longest.max_by_key(|(_, len)| *len).and_then(|(term, _)| term.column());
-            (field, format!("the row has no place in the lake: {}", self.path(columns, ids, topic).err().unwrap_or_default()))
+            (field, format!("the row has no place in the lake: {}", self.lake(columns, ids).err().unwrap_or_default()))
         })
+    }
+
+    /// What the topic is called for each row.
+    fn name(&mut self, batch: &Batch) -> Column {
+        let topic = &batch.partition.topic;
+        let routed = self.topics.entry(Arc::clone(topic)).or_insert_with(|| self.transforms.routed(topic));
+        let at = |ms| routed.at(ms).map_err(|why| (None, why.to_owned()));
+        match routed.unit_ms() {
+            None => Column { ids: vec![0; batch.timestamps.len()], texts: vec![at(-1)] },
+            Some(unit) => index(batch.timestamps.iter().map(|ms| ms.div_euclid(unit)), |start| at(start.saturating_mul(unit))),
+        }
     }
 
     fn column(&self, term: &Term, batch: &Batch, now_ms: i64) -> Column {

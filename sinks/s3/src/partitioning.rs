@@ -343,7 +343,10 @@ mod tests {
     fn said_of(keys: &[(&str, &str)]) -> String {
         let mut values = [("s3.bucket.name", "b"), ("s3.region", "eu-central-1")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
         let common = ["errors.tolerance", "errors.deadletterqueue.topic.name", "topics", "topics.regex", "transforms"];
-        let common = common.into_iter().chain(["transforms.r.type", "transforms.r.regex", "transforms.r.replacement"]);
+        let router = ["transforms.r.type", "transforms.r.regex", "transforms.r.replacement"];
+        let by_time = ["transforms.t.type", "transforms.t.topic.format", "transforms.t.timestamp.format", "transforms.t.predicate"];
+        let predicate = ["predicates", "predicates.p.type", "predicates.p.pattern"];
+        let common = common.into_iter().chain(router).chain(by_time).chain(predicate);
         let def = common.fold(definition(), |def, name| def.keys(&[Key::new(name, KeyKind::String, "Of the worker.")]));
         values.push(("topics".to_owned(), "t".to_owned()));
         values.extend(keys.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
@@ -361,9 +364,41 @@ mod tests {
             said_of(&[&keys[..], &[("transforms.r.replacement", replacement), topics]].concat())
         };
         assert_eq!(router(("topics", "a-1,b-1"), "(.*)-1", "$1"), "");
-        assert!(router(("topics", "a-1,a-2"), "(.*)-.", "$1").contains("gives a-1 and a-2 the name a"));
-        assert!(router(("topics", "a"), "a", "b/c").contains("makes 'b/c' of a, which is no name of a topic"));
+        assert!(router(("topics", "a-1,a-2"), "(.*)-.", "$1").contains("call a-1 and a-2 a: no two topics"));
+        assert!(router(("topics", "a"), "a", "b/c").contains("make 'b/c' of a ('b/c' in 1970), which is no name of a topic"));
+        assert!(router(("topics", "a"), "a", "..").contains("which is no name of a topic"));
         assert!(router(("topics.regex", "a.*"), "a", "b").contains("can't be used with RegexRouter"));
+    }
+
+    #[test]
+    fn names_by_time_are_of_one_topic() {
+        let router = |topics: (&'static str, &'static str), format: &'static str, more: &[(&'static str, &'static str)]| {
+            let keys = [("transforms", "t"), ("transforms.t.type", "TimestampRouter"), ("transforms.t.topic.format", format), topics];
+            said_of(&[&keys[..], more].concat())
+        };
+        let orders = [
+            ("transforms.t.predicate", "p"),
+            ("predicates", "p"),
+            ("predicates.p.type", "TopicNameMatches"),
+            ("predicates.p.pattern", "orders"),
+        ];
+        assert_eq!(router(("topics", "a,a-1,orders"), "${topic}-${timestamp}", &[]), "");
+        assert_eq!(router(("topics.regex", "a.*"), "x.${topic}_${timestamp}", &[]), "");
+        assert_eq!(router(("topics", "a"), "all-${timestamp}", &[]), "");
+        assert_eq!(router(("topics", "orders,orders-eu"), "all-${timestamp}", &orders), "");
+        assert!(router(("topics", "a,b"), "all-${timestamp}", &[]).contains("call a and b all-${timestamp}: no two topics"));
+        let said = router(("topics.regex", "a.*"), "all-${timestamp}", &[]);
+        assert!(said.contains("can't be used when transforms.t.topic.format is without ${topic}"), "{said}");
+        let said = router(("topics", "orders,orders-19990101"), "${topic}-${timestamp}", &orders);
+        assert!(said.contains("call orders and orders-19990101 orders-${timestamp} and orders-19990101, which can be the same"), "{said}");
+        for (format, timestamp, name) in [
+            ("${topic}/${timestamp}", "yyyy", "a/1970"),
+            ("${topic}-${timestamp}", "HH:mm", "a-00:00"),
+            ("${topic}-${timestamp}", "yyyyZ", "a-1970+0000"),
+        ] {
+            let said = router(("topics", "a"), format, &[("transforms.t.timestamp.format", timestamp)]);
+            assert!(said.contains(&format!("'{name}' in 1970), which is no name of a topic")), "{said}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lakefeed_core::{Error, Result};
+use lakefeed_formats::RoutedTopic;
 use lakefeed_layout::KeyLayout;
 use lakefeed_store::{Part, Put, Store, Upload, upload_is_gone};
 use tokio::runtime::Handle;
@@ -335,33 +336,33 @@ impl Transfer {
 }
 
 /// The files of a topic when the first question about them was asked, if they are few: it answers for lake partitions that have none, so that
-/// a young lake with thousands of them is not asked for each.
+/// a young lake with thousands of them is not asked for each. The files of a topic whose names change with time are in many folders: there is no
+/// inventory of them.
 ///
 /// Memory: the keys of one answer of the store, 1,000 at most, of the files of one Kafka partition.
 #[derive(Debug, Clone)]
 pub(crate) struct Inventory {
-    /// What the keys of the topic begin with; `None`: that is not known.
-    folder: Option<String>,
-    /// What stands before the first offset in the names of the Kafka partition's files.
-    stem: String,
+    /// The topic's folder, and what stands before the first offset in the names of the Kafka partition's files; `None`: there is no such folder.
+    of: Option<(String, String)>,
     keys: Arc<OnceCell<Option<Vec<String>>>>,
 }
 
 impl Inventory {
     /// `topic` is what the topic is called in the lake.
-    pub(crate) fn new(layout: &KeyLayout, topic: &str, partition: i32) -> Self {
-        let folder = layout.folder(topic, "");
-        let nothing = KeyLayout { topics_dir: String::new(), whole_prefix: true, ..layout.clone() };
-        Self { folder: (!layout.whole_prefix).then_some(folder), stem: nothing.prefix(topic, "", partition), keys: Arc::default() }
+    pub(crate) fn new(layout: &KeyLayout, topic: &RoutedTopic, partition: i32) -> Self {
+        let has_folder = !layout.whole_prefix && topic.unit_ms().is_none();
+        let name = topic.beginning();
+        let files = layout.prefix(&format!("{name}{}", layout.file_delim), partition);
+        Self { of: has_folder.then(|| (layout.folder(name, ""), files)), keys: Arc::default() }
     }
 
     /// Whether there was no file with this prefix.
     async fn lacks(&self, store: &Store, prefix: &str) -> Result<bool> {
-        let Some(folder) = &self.folder else { return Ok(false) };
+        let Some((folder, files)) = &self.of else { return Ok(false) };
         let list = async {
             let mut keys = store.list_if_few(folder).await?;
             if let Some(keys) = &mut keys {
-                keys.retain(|key| key.contains(&self.stem));
+                keys.retain(|key| key.contains(files));
             }
             Ok(keys)
         };
@@ -444,6 +445,7 @@ fn footer_length(tail: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use lakefeed_formats::Transforms;
     use lakefeed_store::StoreConfig;
 
     use super::*;
@@ -454,19 +456,20 @@ mod tests {
         let store = Store::open(&StoreConfig::local(dir.path())).expect("open");
         let layout = KeyLayout::default();
         let keys = ["k=1/t+1+0000000005", "k=10/t+11+0000000000", "k=2/t+1+0000000000"].map(|key| format!("topics/t/{key}.parquet"));
-        let mut inventory = Inventory::new(&layout, "t", 1);
+        let t = Transforms::default().routed("t");
+        let mut inventory = Inventory::new(&layout, &t, 1);
         inventory.keys = Arc::new(OnceCell::new_with(Some(Some(keys.to_vec()))));
         let mut lacks = Vec::new();
         for lake in ["k=1", "k=10", "k=2", "k=3", "k=0"] {
-            lacks.push(inventory.lacks(&store, &layout.prefix("t", lake, 1)).await.expect("known"));
+            lacks.push(inventory.lacks(&store, &layout.prefix(&layout.stem("t", lake), 1)).await.expect("known"));
         }
         assert_eq!(lacks, [false, true, false, true, true]);
-        assert_eq!(inventory.stem, "t+1+");
+        assert_eq!(inventory.of, Some(("topics/t/".to_owned(), "t+1+".to_owned())));
         // A directory gives no inventory, and without a folder of its own a topic has none.
-        let unknown = Inventory::new(&layout, "t", 1);
+        let unknown = Inventory::new(&layout, &t, 1);
         assert!(!unknown.lacks(&store, "topics/t/k=3/t+1+").await.expect("asked"));
-        let whole = Inventory::new(&KeyLayout { whole_prefix: true, ..layout }, "t", 1);
-        assert_eq!(whole.folder, None);
+        let whole = Inventory::new(&KeyLayout { whole_prefix: true, ..layout }, &t, 1);
+        assert_eq!(whole.of, None);
     }
 
     /// As when a living upload is taken for one that a crash has left.

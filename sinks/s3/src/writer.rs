@@ -152,8 +152,7 @@ impl PartitionWriter {
         self.passed.push_back(rows);
         self.forget_passed();
         for lake in self.ledger.lookups() {
-            let layout = &self.shared.settings.layout;
-            let prefix = layout.prefix(&self.shared.settings.lake_topic(&self.partition.topic), &lake, self.partition.partition);
+            let prefix = self.shared.settings.layout.prefix(&lake, self.partition.partition);
             look_up(&self.shared.beside, self.shared.store.clone(), self.inventory.clone(), prefix, self.address(&lake));
         }
         Ok(())
@@ -182,7 +181,7 @@ impl PartitionWriter {
     fn same_topic(&self, newest: &Newest) -> Result<()> {
         match &newest.label.topic {
             Some(topic) if **topic != *self.partition.topic => Err(Error::config(format!(
-                "{}: {} is of topic {topic}: two topics may not have one name in the lake; change RegexRouter, or set another topics.dir",
+                "{}: {} is of topic {topic}: two topics may not have one name in the lake; change the routers, or set another topics.dir",
                 self.partition, newest.url
             ))),
             _ => Ok(()),
@@ -430,12 +429,12 @@ impl PartitionWriter {
 }
 
 fn inventory(shared: &Shared, partition: &TopicPartition) -> Inventory {
-    Inventory::new(&shared.settings.layout, &shared.settings.lake_topic(&partition.topic), partition.partition)
+    Inventory::new(&shared.settings.layout, &shared.settings.routed(&partition.topic), partition.partition)
 }
 
 fn key(shared: &Shared, partition: &TopicPartition, lake: &LakePartition, first: i64) -> String {
     let settings = &shared.settings;
-    settings.layout.key(&settings.lake_topic(&partition.topic), lake, partition.partition, first, settings.format.extension())
+    settings.layout.key(lake, partition.partition, first, settings.format.extension())
 }
 
 /// Why a file takes no more rows of those in hand.

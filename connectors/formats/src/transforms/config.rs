@@ -208,17 +208,12 @@ pub(super) fn named_keys(values: &BTreeMap<String, String>) -> Vec<NamedKey> {
 
 /// What is refused in one place, and what to do instead.
 fn misplaced(transform: &Transform, condition: Option<&Condition>, config: &Config, place: Place) -> Option<ConfigError> {
-    let refused = |why: &str| Some(ConfigError::value("type", config.text("type"), format!("not supported here: {why}")));
     match (place, transform) {
-        // A topic has one name in the lake: the sink finds what it has published by it.
-        (Place::Sink, Transform::RegexRouter(_)) if condition.is_some_and(|condition| !condition.is_of_topics()) => {
-            let why = "here all records of a topic get one name: use TopicNameMatches";
+        // What names a topic has must be known before there are records.
+        (Place::Sink, router) if router.is_of_topics() && condition.is_some_and(|condition| !condition.is_of_topics()) => {
+            let why = "here the name of a record hangs on its topic and its timestamp alone: use TopicNameMatches";
             Some(ConfigError::value("predicate", config.text("predicate"), why))
         }
-        (Place::Sink, Transform::TimestampRouter(_)) => refused(
-            "records keep their topic, because the sink finds what it has published by it: partition by time with partition.by=day(FIELD) or \
-             partitioner.class",
-        ),
         (Place::Source | Place::Processor, Transform::InsertField(_)) => {
             let key = ["offset.field", "partition.field"].into_iter().find(|key| config.get(key).is_some())?;
             Some(ConfigError::value(key, config.text(key), "rows on their way to a topic have no partition and no offset yet: remove it"))
@@ -257,6 +252,9 @@ pub(super) fn read(config: &Config, place: Place) -> Result<Transforms, Vec<Conf
             },
         }
     }
+    if place == Place::Sink {
+        errors.extend(routed_again(&steps));
+    }
     if transforms.shape == Shape::NewImageOrTombstone {
         errors.extend(steps.iter().find(|step| step.changes_keys()).map(other_keys));
     }
@@ -274,6 +272,15 @@ fn image_errors(place: usize, prefix: &str, class: &str, values: &BTreeMap<Strin
         errors.push(ConfigError::value(key("type"), class, "must be the first transform: it is done while values are decoded"));
     }
     errors
+}
+
+/// Nothing that follows `TimestampRouter` in a sink gives a name: what it would make of all the times is not known beforehand.
+fn routed_again(steps: &[Step]) -> Option<ConfigError> {
+    let mut routers = steps.iter().filter(|step| step.transform.is_of_topics());
+    routers.find(|step| matches!(step.transform, Transform::TimestampRouter(_)))?;
+    let why =
+        "not supported behind TimestampRouter in a sink, whose names must be known beforehand: put it before, and have one TimestampRouter";
+    routers.next().map(|step| ConfigError::key(format!("transforms.{}.type", step.alias), why))
 }
 
 /// Tombstones keep their keys.

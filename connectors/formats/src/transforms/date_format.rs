@@ -100,6 +100,32 @@ impl DateFormat {
         Some(out)
     }
 
+    /// The longest time in milliseconds in which the text is the same; it changes at multiples of it.
+    pub(super) fn unit_ms(&self) -> i64 {
+        let unit = |part: &Part| match part {
+            Part::Field('H' | 'k' | 'K' | 'h' | 'a', _) => 3_600_000,
+            Part::Field('m', _) => 60_000,
+            Part::Field('s', _) => 1000,
+            Part::Field('S', _) => 1,
+            Part::Field(..) | Part::Text(_) => 86_400_000,
+        };
+        self.parts.iter().map(unit).min().unwrap_or(86_400_000)
+    }
+
+    /// A regular expression that matches every text it writes from 1970 on, and not many others.
+    pub(super) fn expression(&self) -> String {
+        let expression = |part: &Part| match part {
+            Part::Text(text) => regex::escape(text),
+            Part::Field('y', 2) => "[0-9]{2}".to_owned(),
+            Part::Field(_, count) if part.is_number() => format!("[0-9]{{{count},}}"),
+            Part::Field('M', count) => one_of(&MONTHS, *count),
+            Part::Field('E', count) => one_of(&DAYS, *count),
+            Part::Field('a', _) => "[AP]M".to_owned(),
+            Part::Field(letter, count) => regex::escape(zone(*letter, *count)),
+        };
+        self.parts.iter().map(expression).collect()
+    }
+
     /// Reads a text, milliseconds since 1970-01-01 UTC. As in Java what follows behind the pattern does not matter; otherwise than there no
     /// month is the thirteenth.
     pub(super) fn read(&self, text: &str) -> Option<i64> {
@@ -122,6 +148,9 @@ impl DateFormat {
 }
 
 fn field(letter: char, count: usize) -> Result<Part, String> {
+    if letter == 'Y' {
+        return Err("the letter Y, the year of the week, is not supported: the year is yyyy".into());
+    }
     if !LETTERS.contains(letter) {
         let letters: Vec<_> = LETTERS.chars().map(String::from).collect();
         return Err(format!(
@@ -158,16 +187,27 @@ fn write_field(out: &mut String, at: &DateTime<Utc>, letter: char, count: usize)
                 'E' => shorter(DAYS[at.weekday().num_days_from_monday() as usize], count),
                 'a' if at.hour12().0 => "PM",
                 'a' => "AM",
-                'z' if count > 3 => "Coordinated Universal Time",
-                'z' => "UTC",
-                'Z' => "+0000",
-                _ => "Z",
+                _ => zone(letter, count),
             });
             return;
         }
     };
     // Writing to a string does not fail.
     let _ = write!(out, "{number:0count$}");
+}
+
+fn zone(letter: char, count: usize) -> &'static str {
+    match letter {
+        'z' if count > 3 => "Coordinated Universal Time",
+        'z' => "UTC",
+        'Z' => "+0000",
+        _ => "Z",
+    }
+}
+
+fn one_of(names: &[&'static str], count: usize) -> String {
+    let names: Vec<_> = names.iter().map(|name| shorter(name, count)).collect();
+    format!("(?:{})", names.join("|"))
 }
 
 fn shorter(name: &'static str, count: usize) -> &'static str {
@@ -287,7 +327,14 @@ mod tests {
             ("EEEE dd MMMM, kk KK Z", "Friday 01 March, 13 01 +0000"),
             ("''yyyy 'o''clock'", "'2024 o'clock"),
         ] {
-            assert_eq!(DateFormat::parse(pattern).expect(pattern).format(AT).as_deref(), Some(text), "{pattern}");
+            let format = DateFormat::parse(pattern).expect(pattern);
+            assert_eq!(format.format(AT).as_deref(), Some(text), "{pattern}");
+            let expression = regex::Regex::new(&format!("^(?:{})$", format.expression())).expect("a regular expression");
+            assert!(expression.is_match(text) && !expression.is_match(&format!("{text}x")), "{pattern}: {expression}");
+            let unit = format.unit_ms();
+            let start = AT.div_euclid(unit) * unit;
+            assert_eq!(format.format(start).as_deref(), Some(text), "{pattern}: the same from the start of its unit");
+            assert_eq!(format.format(start + unit - 1).as_deref(), Some(text), "{pattern}: to its end");
         }
     }
 
@@ -321,7 +368,8 @@ mod tests {
     #[test]
     fn patterns_that_mean_nothing_here_are_refused() {
         for (pattern, part) in [
-            ("YYYY-MM-dd", "the letter Y is not supported: there are y, M, d"),
+            ("YYYY-MM-dd", "the letter Y, the year of the week, is not supported: the year is yyyy"),
+            ("DDD", "the letter D is not supported: there are y, M, d"),
             ("yyyy-MM-dd'T", "a quote is not closed"),
             ("HH:mm:ss.SSSSSS", "expected SSS at most"),
             ("", "expected letters"),

@@ -36,6 +36,7 @@ use keys::ValueToKey;
 pub use keys::{key_texts, keys_present};
 use nesting::{ExtractField, Flatten, HoistField};
 use predicate::{Condition, Selection};
+pub use routers::RoutedTopic;
 use routers::{RegexRouter, TimestampRouter, topics};
 use rows::{Columns, Gone, Losses, Rows, failed};
 use timestamp::TimestampConverter;
@@ -81,7 +82,7 @@ struct Step {
 /// Where transforms are done. Not every one makes sense in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Of records that were read. They keep their topic.
+    /// Of records that were read. They keep their topic; routers give it another name where they go, by topic and timestamp alone.
     Sink,
     /// Of rows that are on their way to a topic. They have no offset yet.
     Source,
@@ -166,22 +167,31 @@ impl Transforms {
         self.steps.iter().any(Step::changes_keys)
     }
 
-    /// Whether topics get other names.
-    pub fn has_router(&self) -> bool {
-        self.steps.iter().any(|step| step.transform.is_of_topics())
+    /// Whether `RegexRouter`s give topics other names.
+    pub fn has_regex_router(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.transform, Transform::RegexRouter(_)))
     }
 
-    /// What `RegexRouter`s call a topic.
-    pub fn routed(&self, topic: &str) -> String {
-        let mut name = topic.to_owned();
+    /// What routers call a topic in a sink, where `TimestampRouter` is the last of them.
+    pub fn routed(&self, topic: &str) -> RoutedTopic {
+        let mut routed = RoutedTopic::named(topic);
         for step in self.steps.iter() {
-            if let Transform::RegexRouter(router) = &step.transform
-                && step.condition.as_ref().is_none_or(|condition| condition.takes_topic(&name))
-            {
-                name = router.route(&name).into_owned();
+            if !step.condition.as_ref().is_none_or(|condition| condition.takes_topic(routed.format())) {
+                continue;
+            }
+            match &step.transform {
+                Transform::RegexRouter(router) => routed = RoutedTopic::named(&router.route(routed.format())),
+                Transform::TimestampRouter(router) => routed = router.routed(routed.format()),
+                _ => {}
             }
         }
-        name
+        routed
+    }
+
+    /// The key of a router that gives different topics one name, because `${topic}` is not in it.
+    pub fn one_name_for_all(&self) -> Option<String> {
+        let of_all = |step: &&Step| matches!(&step.transform, Transform::TimestampRouter(router) if !router.tells_topic());
+        self.steps.iter().find(of_all).map(|step| format!("transforms.{}.topic.format", step.alias))
     }
 
     /// Where routers send a record without a value. No other transform changes it.

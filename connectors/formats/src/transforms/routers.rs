@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::StringArray;
+use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use lakefeed_core::{Config, ConfigError, Records};
 use regex::Regex;
@@ -98,32 +99,111 @@ fn replacement(text: &str, regex: &Regex) -> Result<String, String> {
 pub(super) struct TimestampRouter {
     topic: String,
     timestamp: DateFormat,
+    unit_ms: i64,
 }
+
+const TOPIC: &str = "${topic}";
+const TIMESTAMP: &str = "${timestamp}";
 
 impl TimestampRouter {
     pub(super) fn make(config: &Config) -> Made {
         let format = config.text("timestamp.format");
         let timestamp = DateFormat::parse(format).map_err(|message| ConfigError::value("timestamp.format", format, message))?;
-        Ok(Transform::TimestampRouter(Self { topic: config.text("topic.format").to_owned(), timestamp }))
+        let topic = config.text("topic.format").to_owned();
+        Ok(Transform::TimestampRouter(Self { topic, unit_ms: timestamp.unit_ms(), timestamp }))
     }
 
     /// `None`: the time is none.
     pub(super) fn route(&self, topic: &str, timestamp_ms: i64) -> Option<String> {
         let time = self.timestamp.format(timestamp_ms).filter(|_| timestamp_ms >= 0)?;
-        Some(self.topic.replace("${topic}", topic).replace("${timestamp}", &time))
+        Some(self.topic.replace(TOPIC, topic).replace(TIMESTAMP, &time))
+    }
+
+    /// Whether its names tell the topic.
+    pub(super) fn tells_topic(&self) -> bool {
+        self.topic.contains(TOPIC)
+    }
+
+    /// What it calls a topic.
+    pub(super) fn routed(&self, topic: &str) -> RoutedTopic {
+        let format = self.topic.replace(TOPIC, topic);
+        RoutedTopic { time: format.contains(TIMESTAMP).then(|| self.timestamp.clone()), format }
     }
 
     pub(super) fn apply(&self, records: &Records, mut rows: Rows) -> Done {
         let old = topics(records, &rows);
         let mut gone = Vec::new();
-        let routed = rows.indices.iter().enumerate().map(|(row, record)| {
-            self.route(old.value(row), records.timestamps[*record as usize]).unwrap_or_else(|| {
-                gone.push((row, Gone::Rejected { field: None, message: "the record has no timestamp to name its topic by".into() }));
-                old.value(row).to_owned()
-            })
-        });
-        rows.beside.topics = Some(Arc::new(StringArray::from_iter_values(routed.collect::<Vec<_>>())));
+        let mut routed = StringBuilder::new();
+        // Rows that follow each other mostly have one name.
+        let mut last: Option<(&str, i64, Option<String>)> = None;
+        for (row, record) in rows.indices.iter().enumerate() {
+            let (topic, ms) = (old.value(row), records.timestamps[*record as usize]);
+            let unit = ms.div_euclid(self.unit_ms);
+            if last.as_ref().is_none_or(|(from, of, _)| (*from, *of) != (topic, unit)) {
+                last = Some((topic, unit, self.route(topic, ms)));
+            }
+            match last.as_ref().and_then(|(_, _, name)| name.as_deref()) {
+                Some(name) => routed.append_value(name),
+                None => {
+                    gone.push((row, Gone::Rejected { field: None, message: NO_TIMESTAMP.into() }));
+                    routed.append_value(topic);
+                }
+            }
+        }
+        rows.beside.topics = Some(Arc::new(routed.finish()));
         Done { rows, gone }
+    }
+}
+
+const NO_TIMESTAMP: &str = "the record has no timestamp to name its topic by";
+
+/// What the records of one topic are called behind the routers of a sink: one name, or one for each time.
+#[derive(Debug, Clone)]
+pub struct RoutedTopic {
+    /// The name; with a time it has `${timestamp}` where that belongs.
+    format: String,
+    time: Option<DateFormat>,
+}
+
+impl RoutedTopic {
+    /// One name.
+    pub(super) fn named(name: &str) -> Self {
+        Self { format: name.to_owned(), time: None }
+    }
+
+    /// The name of a record with this timestamp.
+    ///
+    /// # Errors
+    /// It hangs on the timestamp, and the record has none: negative, or beyond the calendar.
+    pub fn at(&self, timestamp_ms: i64) -> Result<String, &'static str> {
+        let Some(time) = &self.time else { return Ok(self.format.clone()) };
+        let time = time.format(timestamp_ms).filter(|_| timestamp_ms >= 0).ok_or(NO_TIMESTAMP)?;
+        Ok(self.format.replace(TIMESTAMP, &time))
+    }
+
+    /// The longest time in milliseconds in which the name is the same; it changes at multiples of it. `None`: never.
+    pub fn unit_ms(&self) -> Option<i64> {
+        Some(self.time.as_ref()?.unit_ms())
+    }
+
+    /// What all names begin with: all of it if there is one name.
+    pub fn beginning(&self) -> &str {
+        match &self.time {
+            Some(_) => self.format.split(TIMESTAMP).next().unwrap_or_default(),
+            None => &self.format,
+        }
+    }
+
+    /// Whether records can have this name. A number at the place of a time is taken for one, also for the thirteenth month.
+    pub fn can_be(&self, name: &str) -> bool {
+        let Some(time) = &self.time else { return self.format == name };
+        let around: Vec<_> = self.format.split(TIMESTAMP).map(regex::escape).collect();
+        Regex::new(&format!("^{}$", around.join(&time.expression()))).is_ok_and(|names| names.is_match(name))
+    }
+
+    /// As a person reads it: the name, with `${timestamp}` where a time stands.
+    pub fn format(&self) -> &str {
+        &self.format
     }
 }
 
@@ -137,7 +217,33 @@ pub(super) fn topics(records: &Records, rows: &Rows) -> StringArray {
 
 #[cfg(test)]
 mod tests {
+    use lakefeed_core::{ConfigDef, Key, KeyKind};
+
     use super::*;
+
+    #[test]
+    fn names_of_a_topic_are_known_before_there_are_records() {
+        let of = |topic: &str, timestamp: &str| {
+            let values = [("topic.format", topic), ("timestamp.format", timestamp)];
+            let keys = values.map(|(name, _)| Key::new(name, KeyKind::String, "."));
+            let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+            let made = TimestampRouter::make(&ConfigDef::new().keys(&keys).parse(&values).expect("known keys")).expect("valid");
+            let Transform::TimestampRouter(router) = made else { panic!("a TimestampRouter") };
+            router.routed("orders")
+        };
+        const AT: i64 = 1_709_298_123_004; // 2024-03-01T13:02:03.004Z
+        for (topic, timestamp, beginning, at, others) in [
+            ("${topic}-${timestamp}", "yyyyMMdd", "orders-", "orders-20240301", &["orders-eu-20240301", "orders-2024", "orders-"][..]),
+            ("a.${timestamp}.${topic}", "yy-MMM", "a.", "a.24-Mar.orders", &["ab24-Mar.orders", "a.24-Mai.orders", "a.24-Mar.orders2"]),
+            ("${timestamp}${timestamp}", "HH", "", "1313", &["13", "orders"]),
+            ("all", "HH", "all", "all", &["orders", "13"]),
+        ] {
+            let routed = of(topic, timestamp);
+            assert_eq!((routed.beginning(), routed.at(AT).as_deref()), (beginning, Ok(at)), "{topic}");
+            assert!(routed.can_be(at) && others.iter().all(|name| !routed.can_be(name)), "{topic}");
+            assert_eq!((routed.at(-1).is_ok(), routed.unit_ms().is_none()), (at == topic, at == topic), "{topic}");
+        }
+    }
 
     #[test]
     fn replacements_are_those_of_java() {

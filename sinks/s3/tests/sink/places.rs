@@ -55,6 +55,63 @@ fn prefixes_of_firehose_are_whole_paths() {
     assert_eq!(stage.files(), files);
 }
 
+const BY_DAY: &str = "transforms=r,t transforms.r.type=RegexRouter transforms.r.regex=(.) transforms.r.replacement=$1$1 \
+                      transforms.t.type=TimestampRouter flush.size=2 topics=t";
+
+#[test]
+fn a_topic_that_is_named_by_time_is_in_the_lake_once_through_crashes() {
+    const DAY: i64 = 86_400_000;
+    let rows = || vec![("e", Arc::new(StringArray::from(vec!["a", "b", "a", "a", "b", "a"])) as ArrayRef)];
+    // Rows of two days, mixed; that of the third day and the one without a timestamp come later.
+    let times = [0, 0, DAY, 0, DAY, 0];
+    for (format, extension) in [("ParquetFormat", "snappy.parquet"), ("JsonFormat", "json"), ("AvroFormat", "avro")] {
+        let stage = Stage::new();
+        let keys = format!("{BY_DAY} partition.by=e format.class={format}");
+        let mut first = stage.sink(&keys, 0);
+        assert!(first.put(0, &times, rows()).is_empty());
+        let name = |day: &str, e: &str, first: i64| format!("tt-{day}/e={e}/tt-{day}+0+{first:010}.{extension}");
+        // One file is full. Then the worker is gone: what is open is lost, and nothing was committed.
+        first.expect_files(&[name("19700101", "a", 0)], "the full file");
+        drop(first);
+        let mut second = stage.sink(&keys, 0);
+        assert!(second.put(0, &times, rows()).is_empty());
+        let refused = second.put(6, &[2 * DAY, -1], vec![("e", Arc::new(StringArray::from(vec!["a", "a"])) as ArrayRef)]);
+        let said: Vec<_> = refused.iter().map(|(offset, r)| (*offset, r.message.as_str())).collect();
+        assert_eq!(said, [(7, "the record has no timestamp to name its topic by")]);
+        assert_eq!(second.finish(), 8);
+        let expected = [
+            name("19700101", "a", 0),
+            name("19700101", "a", 5),
+            name("19700101", "b", 1),
+            name("19700102", "a", 2),
+            name("19700102", "b", 4),
+            name("19700103", "a", 6),
+        ];
+        assert_eq!(stage.files(), expected);
+        // Everything is there already.
+        let mut third = stage.sink(&keys, 0);
+        third.put(0, &times, rows());
+        assert_eq!(third.finish(), 6);
+        assert_eq!(stage.files(), expected);
+    }
+}
+
+#[test]
+fn names_by_time_stand_behind_a_prefix_of_firehose() {
+    let stage = Stage::new();
+    // The end of the one and the beginning of the other are one text.
+    let keys = "prefix=raw/!{timestamp:yyyy} transforms=t transforms.t.type=TimestampRouter topics=t \
+                transforms.t.topic.format=${timestamp}-${topic} transforms.t.timestamp.format=MM";
+    let rows = || vec![("v", Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef)];
+    let times = [0, 40 * 86_400_000, 0];
+    for _ in 0..2 {
+        let mut sink = stage.sink(keys, 0);
+        assert!(sink.put(0, &times, rows()).is_empty());
+        assert_eq!(sink.finish(), 3);
+        assert_eq!(stage.files(), ["raw/197001-t+0+0000000000.snappy.parquet", "raw/197002-t+0+0000000001.snappy.parquet"]);
+    }
+}
+
 /// A refused record as the worker hands it over.
 fn add(store: &mut dyn RejectStore, stage: &Stage, offset: i64, kind: Where) {
     let message = format!("topic t, partition 0, offset {offset}: oops");

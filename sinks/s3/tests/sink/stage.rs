@@ -39,9 +39,13 @@ impl Stage {
         let mut values =
             vec![("store.url".to_owned(), format!("file:{}", self.dir.path().display())), ("topics.dir".into(), String::new())];
         values.extend(keys.split_whitespace().filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
-        let common =
-            ["errors.tolerance", "topics"].map(|name| lakefeed_core::Key::new(name, lakefeed_core::KeyKind::String, "The worker's."));
-        let config = (lakefeed_s3::PLUGIN.def)().keys(&common).parse(&values.into_iter().collect()).expect("valid keys");
+        let common = ["errors.tolerance", "topics", "transforms"]
+            .map(|name| lakefeed_core::Key::new(name, lakefeed_core::KeyKind::String, "The worker's."));
+        let config = (lakefeed_s3::PLUGIN.def)()
+            .keys(&common)
+            .prefix("transforms.", "The worker's.")
+            .parse(&values.into_iter().collect())
+            .expect("valid keys");
         let context = TaskContext {
             connector: "c".into(),
             task: 0,
