@@ -86,6 +86,11 @@ impl Fetcher {
         self.shared.change();
     }
 
+    /// Whether somebody has asked for rows: a member of a group need not.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// What has come of one partition, each of them in its turn; `None`: nothing.
     ///
     /// # Errors

@@ -115,7 +115,7 @@ impl Consumer {
     /// # Errors
     /// `Retry`: the brokers can't be asked for positions now; the next call goes on. Others end the task.
     pub fn poll(&mut self, timeout: Duration) -> Result<Vec<Event>> {
-        let timeout = match &mut self.fetcher {
+        let timeout = match self.fetcher.as_mut().filter(|fetcher| fetcher.has_begun()) {
             Some(fetcher) => {
                 fetcher.wait(timeout);
                 Duration::ZERO
