@@ -91,7 +91,12 @@ fn send(topic: &str, values: &[Vec<u8>]) {
 }
 
 pub(crate) fn avro(url: &str) -> String {
-    format!("value.converter=io.confluent.connect.avro.AvroConverter\nvalue.converter.schema.registry.url={url}\n")
+    converter("avro.AvroConverter", url)
+}
+
+/// The keys of one of Confluent's converters.
+pub(crate) fn converter(class: &str, url: &str) -> String {
+    format!("value.converter=io.confluent.connect.{class}\nvalue.converter.schema.registry.url={url}\n")
 }
 
 #[test]
@@ -383,9 +388,9 @@ fn behind(id: u32, value: &[u8]) -> Vec<u8> {
 }
 
 /// Sends values, waits for the rows of a sink with this converter, and returns its dead letters.
-fn read_by(scene: &Scene, converter: &str, values: &[Vec<u8>], rows: u64, letters: usize) -> Vec<String> {
+fn read_by(scene: &Scene, class: &str, values: &[Vec<u8>], rows: u64, letters: usize) -> Vec<String> {
     send(&scene.topic, values);
-    let keys = avro(&registry().url).replace("avro.AvroConverter", converter);
+    let keys = converter(class, &registry().url);
     let mut worker = scene.worker("worker", &(keys + "rotate.idle.ms=300\n" + &scene.tolerant()));
     scene.wait_for_rows(&mut worker, "all rows", rows);
     let letters = scene.dead_letters(letters);
@@ -429,4 +434,66 @@ fn json_of_a_registered_schema_has_its_types() {
     assert!(letters[0].contains(&why), "{letters:?}");
     let types = scene.sql("SELECT typeof(any_value(id)), epoch_ms(max(\"at\")), max(more) FROM ROWS").success();
     assert_eq!(types.lines().nth(1), Some("INTEGER,1700000000000,x"), "{types}");
+}
+
+/// Prints the type, the text, the id and the version of the newest schema of a subject.
+const NEWEST: &str = r#"
+import sys, json, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+newest = json.load(opener.open(f"{sys.argv[1]}/subjects/{sys.argv[2]}/versions/latest"))
+print(json.dumps([newest["schemaType"], newest["schema"], newest["id"], newest["version"]]))
+"#;
+
+pub(crate) fn newest(subject: &str) -> Value {
+    serde_json::from_str(&python(NEWEST, &[&registry().url, subject])).expect("JSON")
+}
+
+#[test]
+fn csv_rows_are_written_by_json_schemas_and_as_protobuf_and_come_back() {
+    let message: &[u8] =
+        &[&[0, 8, 1, 17][..], &0.5_f64.to_le_bytes(), &[26, 3], b"a b", &[32, 1, 42, 7, 8, 208, 15, 16, 2, 24, 29, 50, 2, 8, 60]].concat();
+    let object = br#"{"id":1,"pm":0.5,"name":"a b","on":true,"day":11016,"at":60000}"#;
+    for (class, kind, first) in [("json.JsonSchemaConverter", "JSON", &object[..]), ("protobuf.ProtobufConverter", "PROTOBUF", message)] {
+        let scene = Scene::local(&kind.to_lowercase(), 1);
+        let values = converter(class, &registry().url);
+        let time = |field: &str, target: &str, format: &str| {
+            let alias = format!("transforms.{field}");
+            format!("{alias}.type=TimestampConverter$Value\n{alias}.field={field}\n{alias}.target.type={target}\n{alias}.format={format}\n")
+        };
+        let keys =
+            values.clone() + &values.replace("value.", "key.") + "key.fields=id,name\nschema.generation.value.name=io.example.Motor\n";
+        let times = "transforms=day,at\n".to_owned() + &time("day", "Date", "yyyy-MM-dd") + &time("at", "Timestamp", "yyyy-MM-dd HH:mm:ss");
+        let csv =
+            "id,pm,name,on,day,at\n1,0.5,a b,true,2000-02-29,1970-01-01 00:01:00\n2,,ü,false,,\n3,7,12,,1969-12-31,1969-12-31 23:59:59\n";
+        send_csv(&scene, csv, &(keys.clone() + &times)).success();
+        let newest = |side: &str| newest(&format!("{}-{side}", scene.topic));
+        let value = newest("value");
+        assert_eq!((&value[0], &newest("key")[0]), (&json!(kind), &json!(kind)));
+        let id = value[2].as_u64().and_then(|id| u32::try_from(id).ok()).expect("an id");
+        let sent = records(&scene.topic, 3);
+        assert_eq!(sent[0].1.as_deref(), Some(&behind(id, first)[..]), "{value}");
+
+        // The schema that is there already, and nothing new in the registry.
+        let latest = "value.converter.auto.register.schemas=false\nvalue.converter.use.latest.version=true\n\
+                      key.converter.auto.register.schemas=false\n";
+        send_csv(&scene, "name,on,pm,id\nx,,,4\n", &(keys + latest)).success();
+        assert_eq!(
+            (newest("value"), records(&scene.topic, 4)[3].1.as_deref().map(|value| value[..5].to_vec())),
+            (value, Some(behind(id, b"")))
+        );
+
+        let mut worker = scene.worker("sink", &(values + "rotate.idle.ms=300\n"));
+        scene.wait_for_rows(&mut worker, "all rows", 4);
+        stop(&mut worker);
+        let columns = ["id", "pm", "\"on\"", "day", "\"at\""].map(|column| format!("typeof(any_value({column}))")).join(", ");
+        let types = scene.sql(&format!("SELECT {columns} FROM ROWS")).success();
+        assert_eq!(types.lines().nth(1), Some("BIGINT,DOUBLE,BOOLEAN,DATE,TIMESTAMP WITH TIME ZONE"), "{types}");
+        let rows = json!([
+            {"id": 1, "pm": 0.5, "name": "a b", "on": true, "day": "2000-02-29", "at": "1970-01-01 00:01:00+00:00"},
+            {"id": 2, "name": "ü", "on": false},
+            {"id": 3, "pm": 7.0, "name": "12", "day": "1969-12-31", "at": "1969-12-31 23:59:59+00:00"},
+            {"id": 4, "name": "x"},
+        ]);
+        assert_eq!(scene.rows(), rows);
+    }
 }

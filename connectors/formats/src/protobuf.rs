@@ -15,7 +15,7 @@ use crate::fault::{Fault, Result};
 use crate::fields::Fields;
 use crate::typed::{Field, Type};
 
-pub(crate) use schema::{fields_of, message_of, parse};
+pub(crate) use schema::{DATE, TIMESTAMP, fields_of, message_of, parse};
 
 /// How deep messages are inside each other in a file, at most.
 const MAX_PATH: u64 = 64;

@@ -13,9 +13,9 @@ macro_rules! keys {
             key($group, concat!($prefix, "schema.registry.basic.auth.user.info"), KeyKind::Password, "The same as basic.auth.user.info.").importance(Importance::Low),
             key($group, concat!($prefix, "bearer.auth.credentials.source"), KeyKind::String, "To the Schema Registry: STATIC_TOKEN sends bearer.auth.token.").values(&["STATIC_TOKEN"]).importance(Importance::Low),
             key($group, concat!($prefix, "bearer.auth.token"), KeyKind::Password, "To the Schema Registry: the token, with STATIC_TOKEN.").importance(Importance::Low),
-            key($group, concat!($prefix, "auto.register.schemas"), KeyKind::Boolean, "AvroConverter, for rows that are written: whether a schema that the registry does not have is registered. Reading registers nothing.").default("true"),
-            key($group, concat!($prefix, "use.latest.version"), KeyKind::Boolean, "AvroConverter, with auto.register.schemas=false: rows are written with the newest schema of the subject. Otherwise the rows' own schema has to be there.").default("false"),
-            key($group, concat!($prefix, $strategy), KeyKind::Class, "AvroConverter, for rows that are written: TopicNameStrategy (the default), RecordNameStrategy or TopicRecordNameStrategy. Reading finds schemas by their ids.").importance(Importance::Low),
+            key($group, concat!($prefix, "auto.register.schemas"), KeyKind::Boolean, "For rows that are written with a schema of the registry: whether one that it does not have is registered. Reading registers nothing.").default("true"),
+            key($group, concat!($prefix, "use.latest.version"), KeyKind::Boolean, "With auto.register.schemas=false: rows are written with the newest schema of the subject. Otherwise the rows' own schema has to be there.").default("false"),
+            key($group, concat!($prefix, $strategy), KeyKind::Class, "The subject of rows that are written: TopicNameStrategy (the default), RecordNameStrategy or TopicRecordNameStrategy. Reading finds schemas by their ids.").importance(Importance::Low),
         ]
     };
 }
@@ -88,7 +88,7 @@ pub(crate) const OUTPUT_VALUE_KEYS: &[Key] = output_keys!(
     "output.value.converter",
     "output.value.converter.",
     "value.subject.name.strategy",
-    "How values are written: JsonConverter, AvroConverter, StringConverter or ByteArrayConverter. Without it: plain JSON, whatever the worker's file \
+    "How values are written: JsonConverter, AvroConverter, JsonSchemaConverter, ProtobufConverter, StringConverter or ByteArrayConverter. Without it: plain JSON, whatever the worker's file \
      says. value.converter says how those of the topics are read."
 );
 
@@ -97,7 +97,7 @@ pub(crate) const OUTPUT_KEY_KEYS: &[Key] = output_keys!(
     "output.key.converter",
     "output.key.converter.",
     "key.subject.name.strategy",
-    "How keys are written: JsonConverter, AvroConverter, StringConverter or ByteArrayConverter. Without it: as the processor makes them."
+    "How keys are written: JsonConverter, AvroConverter, JsonSchemaConverter, ProtobufConverter, StringConverter or ByteArrayConverter. Without it: as the processor makes them."
 );
 
 /// Other keys of a processor's output.
@@ -118,7 +118,7 @@ pub fn converter_keys(class: &str) -> Vec<(&'static str, &'static Key)> {
     let of = |name: &str| match class {
         "JsonConverter" => JSON.contains(&name),
         "StringConverter" => TEXT.contains(&name),
-        "AvroConverter" => !JSON.contains(&name) && !TEXT.contains(&name),
+        "AvroConverter" | "JsonSchemaConverter" | "ProtobufConverter" => !JSON.contains(&name) && !TEXT.contains(&name),
         _ => false,
     };
     let named = VALUE_KEYS.iter().map(|key| (key.name.trim_start_matches("value.converter."), key));

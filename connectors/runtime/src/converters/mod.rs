@@ -9,7 +9,7 @@ use lakefeed_registry::RegistrySettings;
 
 pub use keys::converter_keys;
 pub(crate) use keys::{CLASSES, KEY_KEYS, OUTPUT_KEY_KEYS, OUTPUT_PREFIXES, OUTPUT_VALUE_KEYS, PREFIXES, VALUE_KEYS};
-pub(crate) use writing::{AvroOutput, Form, Forms, form, output_form};
+pub(crate) use writing::{Form, Forms, RegistryOutput, form, output_form};
 
 const VALUE: &str = "value.converter";
 
@@ -210,7 +210,7 @@ mod tests {
                 "value.converter.schema.registry.ssl.truststore.location: not supported",
             ),
             (PluginKind::Sink, "value.converter=StringConverter value.converter.converter.encoding=UTF-16", "expected UTF-8"),
-            (PluginKind::Source, "value.converter=LongConverter", "rows are written as JSON, text or Avro"),
+            (PluginKind::Source, "value.converter=LongConverter", "rows are written as JSON, text, Avro or Protobuf"),
             (PluginKind::Source, "value.converter=AvroConverter", "value.converter.schema.registry.url: is required"),
             (
                 PluginKind::Source,

@@ -1,6 +1,7 @@
 //! How rows are written: what the converters of sources, and of the output of processors, are told.
 
 use lakefeed_core::{Config, ConfigError};
+use lakefeed_formats::SchemaKind;
 use lakefeed_registry::RegistrySettings;
 
 use super::{deciding, no_own_certificates, simple};
@@ -23,7 +24,8 @@ pub(crate) enum Form {
     Json,
     /// As JSON with its schema.
     JsonWithSchema,
-    Avro(Box<AvroOutput>),
+    /// Behind the id of a schema in a registry.
+    Registered(Box<RegistryOutput>),
 }
 
 impl Form {
@@ -32,9 +34,10 @@ impl Form {
     }
 }
 
-/// What AvroConverter is told for writing.
+/// What a converter with a Schema Registry is told for writing.
 #[derive(Debug, Clone)]
-pub(crate) struct AvroOutput {
+pub(crate) struct RegistryOutput {
+    pub(crate) kind: SchemaKind,
     pub(crate) registry: RegistrySettings,
     pub(crate) register: bool,
     pub(crate) latest: bool,
@@ -103,8 +106,13 @@ fn named_form(side: &str, key: &str, config: &Config, own: bool) -> Result<Form,
         "JsonConverter" if own && key == "key.converter" => Ok(Form::Json),
         "JsonConverter" | "ByteArrayConverter" => Ok(Form::AsItIs),
         "StringConverter" => Ok(Form::Text),
-        "AvroConverter" => {
+        "AvroConverter" | "JsonSchemaConverter" | "ProtobufConverter" => {
             no_own_certificates(&prefix, config)?;
+            let kind = match simple(class) {
+                "AvroConverter" => SchemaKind::Avro,
+                "ProtobufConverter" => SchemaKind::Protobuf,
+                _ => SchemaKind::Json,
+            };
             let registry = RegistrySettings::read(&prefix, get)?;
             let name = format!("{side}.subject.name.strategy");
             let strategy = get(&name).map_or(Some(Strategy::Topic), Strategy::named).ok_or_else(|| {
@@ -113,10 +121,11 @@ fn named_form(side: &str, key: &str, config: &Config, own: bool) -> Result<Form,
             })?;
             let (register, latest) =
                 (get("auto.register.schemas").is_none_or(|_| enabled("auto.register.schemas")), enabled("use.latest.version"));
-            Ok(Form::Avro(Box::new(AvroOutput { registry, register, latest, strategy })))
+            Ok(Form::Registered(Box::new(RegistryOutput { kind, registry, register, latest, strategy })))
         }
         _ => {
-            let expected = "rows are written as JSON, text or Avro: use JsonConverter, StringConverter or AvroConverter";
+            let expected = "rows are written as JSON, text, Avro or Protobuf: use JsonConverter, StringConverter, AvroConverter, JsonSchemaConverter or \
+                            ProtobufConverter";
             Err(ConfigError::value(key, class, expected))
         }
     }
@@ -130,7 +139,7 @@ mod tests {
     #[test]
     fn a_source_writes_what_its_converter_says() {
         let said = |connector: &str, worker: &str| match form("value", &config(connector), &config(worker)).expect("valid") {
-            Form::Avro(avro) => format!("Avro {} {} {:?}", avro.register, avro.latest, avro.strategy),
+            Form::Registered(output) => format!("{:?} {} {} {:?}", output.kind, output.register, output.latest, output.strategy),
             other => format!("{other:?}"),
         };
         let avro = "value.converter=AvroConverter value.converter.schema.registry.url=http://a";
@@ -141,6 +150,8 @@ mod tests {
             ("", "", "AsItIs"),
             ("", avro, "Avro true false Topic"),
             (&format!("{avro} {more}")[..], "", "Avro false true Record"),
+            (&format!("{} {more}", avro.replace("Avro", "Protobuf")), "", "Protobuf false true Record"),
+            (&avro.replace("AvroConverter", "io.confluent.connect.json.JsonSchemaConverter"), "", "Json true false Topic"),
             ("value.converter=JsonConverter", avro, "AsItIs"),
             (enveloped, "", "JsonWithSchema"),
             ("", enveloped, "AsItIs"),
@@ -153,7 +164,7 @@ mod tests {
     #[test]
     fn a_processor_writes_json_unless_its_output_has_a_converter() {
         let said = |side: &str, connector: &str| match output_form(side, &config(connector)).expect("valid") {
-            Form::Avro(avro) => format!("Avro {} {:?}", avro.register, avro.strategy),
+            Form::Registered(output) => format!("{:?} {} {:?}", output.kind, output.register, output.strategy),
             other => format!("{other:?}"),
         };
         let avro = "output.value.converter=AvroConverter output.value.converter.schema.registry.url=http://a";
