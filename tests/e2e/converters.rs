@@ -91,7 +91,12 @@ fn send(topic: &str, values: &[Vec<u8>]) {
 }
 
 pub(crate) fn avro(url: &str) -> String {
-    format!("value.converter=io.confluent.connect.avro.AvroConverter\nvalue.converter.schema.registry.url={url}\n")
+    converter("avro.AvroConverter", url)
+}
+
+/// The keys of one of Confluent's converters.
+pub(crate) fn converter(class: &str, url: &str) -> String {
+    format!("value.converter=io.confluent.connect.{class}\nvalue.converter.schema.registry.url={url}\n")
 }
 
 #[test]
@@ -237,14 +242,22 @@ for value in values:
 print(json.dumps({"schemas": [json.loads(text) for text in texts.values()], "rows": rows}))
 "#;
 
-/// Registers a schema under a subject.
+/// Registers schemas, each a text, its type, its subject and the subjects of those that it refers to, by which it names them; prints the last one's id.
 const REGISTER: &str = r#"
 import sys, json, urllib.request
-url, subject, schema = sys.argv[1:]
-headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-opener.open(urllib.request.Request(f"{url}/subjects/{subject}/versions", json.dumps({"schema": schema}).encode(), headers)).read()
+for subject, kind, schema, references in json.loads(sys.argv[2]):
+    references = [{"name": name, "subject": name, "version": 1} for name in references]
+    body = json.dumps({"schema": schema, "schemaType": kind, "references": references}).encode()
+    headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+    answer = opener.open(urllib.request.Request(f"{sys.argv[1]}/subjects/{subject}/versions", body, headers))
+    id = json.load(answer)["id"]
+print(id)
 "#;
+
+fn register(schemas: &Value) -> u32 {
+    python(REGISTER, &[&registry().url, &schemas.to_string()]).trim().parse().expect("an id")
+}
 
 const CSV: &str = "id,pm,name,on\n1,0.5,a b,true\n2,,ü,false\n3,7,12,\n";
 
@@ -342,7 +355,7 @@ fn the_newest_schema_of_a_subject_is_used_and_nothing_is_registered() {
            schema.generation.value.name=io.example.Motor\nkey.fields=id\n";
     let without = send_csv(&scene, CSV, &keys).code(1).stderr;
     assert!(without.contains(&format!("the registry has no subject {subject}")), "{without}");
-    python(REGISTER, &[&registry().url, &subject, &schema]);
+    register(&json!([[subject, "AVRO", schema, []]]));
     send_csv(&scene, CSV, &keys).success();
     let sent = records(&scene.topic, 3);
     let read = fastavro(sent.iter().filter_map(|(_, value)| value.as_deref()));
@@ -369,28 +382,22 @@ fn csv_rows_are_written_as_json_with_their_schema() {
     assert_eq!(scene.rows()[2], json!({"id": 3, "pm": 7.0, "name": "12"}));
 }
 
-/// Registers a JSON Schema under a subject and prints its id.
-const REGISTER_JSON: &str = r#"
-import sys, json, urllib.request
-url, subject, schema = sys.argv[1:]
-headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
-body = json.dumps({"schema": schema, "schemaType": "JSON"}).encode()
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-print(json.load(opener.open(urllib.request.Request(f"{url}/subjects/{subject}/versions", body, headers)))["id"])
-"#;
+/// A value behind the id of its schema.
+fn behind(id: u32, value: &[u8]) -> Vec<u8> {
+    [&[0], &id.to_be_bytes()[..], value].concat()
+}
 
-/// Registers a Protobuf file, and before it one that it imports, under the file's name.
-const REGISTER_PROTOBUF: &str = r#"
-import sys, json, urllib.request
-url, subject, name, imported, schema = sys.argv[1:]
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-def register(subject, schema, references):
-    body = json.dumps({"schema": schema, "schemaType": "PROTOBUF", "references": references}).encode()
-    headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
-    return json.load(opener.open(urllib.request.Request(f"{url}/subjects/{subject}/versions", body, headers)))["id"]
-register(name, imported, [])
-print(register(subject, schema, [{"name": name, "subject": name, "version": 1}]))
-"#;
+/// Sends values, waits for the rows of a sink with this converter, and returns its dead letters.
+fn read_by(scene: &Scene, class: &str, values: &[Vec<u8>], rows: u64, letters: usize) -> Vec<String> {
+    send(&scene.topic, values);
+    let keys = converter(class, &registry().url);
+    let mut worker = scene.worker("worker", &(keys + "rotate.idle.ms=300\n" + &scene.tolerant()));
+    scene.wait_for_rows(&mut worker, "all rows", rows);
+    let letters = scene.dead_letters(letters);
+    stop(&mut worker);
+    assert!(letters.iter().all(|letter| letter.contains("VALUE_CONVERTER")), "{letters:?}");
+    letters
+}
 
 #[test]
 fn protobuf_messages_of_a_registered_file_become_columns() {
@@ -402,19 +409,13 @@ fn protobuf_messages_of_a_registered_file_become_columns() {
         message Other {{ string x = 1; }}
         message Motor {{ int64 id = 1; optional double pm = 2; parts.State state = 3; google.protobuf.Timestamp seen = 4; repeated string tags = 5; }}"#
     );
-    let id = python(REGISTER_PROTOBUF, &[&registry().url, &format!("{}-value", scene.topic), &name, imported, &schema]);
-    let id: u32 = id.trim().parse().expect("an id");
+    let id = register(&json!([[name, "PROTOBUF", imported, []], [format!("{}-value", scene.topic), "PROTOBUF", schema, [name]]]));
     // The second message of the file: one number, 1, as zig-zag.
-    let value = |message: &[u8]| [&[0], &id.to_be_bytes()[..], &[2, 2], message].concat();
-    let full = [&[8, 1, 17][..], &0.5_f64.to_le_bytes(), &[24, 1, 34, 2, 8, 60, 42, 1, b'a', 42, 1, b'b']].concat();
-    send(&scene.topic, &[value(&full), value(&[8, 2]), value(&[8]), b"{\"id\":3}".to_vec()]);
-    let keys = avro(&registry().url).replace("avro.AvroConverter", "protobuf.ProtobufConverter");
-    let mut worker = scene.worker("worker", &(keys + "rotate.idle.ms=300\n" + &scene.tolerant()));
-    scene.wait_for_rows(&mut worker, "both rows", 2);
-    let letters = scene.dead_letters(2);
-    stop(&mut worker);
+    let full = [&[2, 2, 8, 1, 17][..], &0.5_f64.to_le_bytes(), &[24, 1, 34, 2, 8, 60, 42, 1, b'a', 42, 1, b'b']].concat();
+    let values = [behind(id, &full), behind(id, &[2, 2, 8, 2]), behind(id, &[2, 2, 8]), b"{\"id\":3}".to_vec()];
+    let letters = read_by(&scene, "protobuf.ProtobufConverter", &values, 2, 2);
     let why = format!("schema id {id} of subject {}-value: the value is no message Motor", scene.topic);
-    assert!(letters.iter().any(|letter| letter.contains(&why) && letter.contains("VALUE_CONVERTER")), "{letters:?}");
+    assert!(letters.iter().any(|letter| letter.contains(&why)), "{letters:?}");
     let rows = scene.sql("SELECT id, pm, state, epoch(seen) AS seen, array_to_string(tags, '+') AS tags FROM ROWS ORDER BY id").success();
     assert_eq!(rows, "id,pm,state,seen,tags\n1,0.5,OFF,60.0,a+b\n2,,ON,,\"\"\n", "{rows}");
 }
@@ -426,17 +427,73 @@ fn json_of_a_registered_schema_has_its_types() {
         "id": {"type": "integer", "connect.type": "int32", "connect.index": 0},
         "at": {"oneOf": [{"type": "null"}, {"type": "integer", "title": "org.apache.kafka.connect.data.Timestamp", "connect.type": "int64"}]},
     }});
-    let id = python(REGISTER_JSON, &[&registry().url, &format!("{}-value", scene.topic), &schema.to_string()]);
-    let id: u32 = id.trim().parse().expect("an id");
-    let value = |json: &str| [&[0], &id.to_be_bytes()[..], json.as_bytes()].concat();
-    send(&scene.topic, &[value(r#"{"id":1,"at":1700000000000}"#), value(r#"{"id":2,"more":"x"}"#), value(r#"{"id":"three"}"#)]);
-    let keys = avro(&registry().url).replace("avro.AvroConverter", "json.JsonSchemaConverter");
-    let mut worker = scene.worker("worker", &(keys + "rotate.idle.ms=300\n" + &scene.tolerant()));
-    scene.wait_for_rows(&mut worker, "both rows", 2);
-    let letters = scene.dead_letters(1);
-    stop(&mut worker);
+    let id = register(&json!([[format!("{}-value", scene.topic), "JSON", schema.to_string(), []]]));
+    let values = [r#"{"id":1,"at":1700000000000}"#, r#"{"id":2,"more":"x"}"#, r#"{"id":"three"}"#].map(|json| behind(id, json.as_bytes()));
+    let letters = read_by(&scene, "json.JsonSchemaConverter", &values, 2, 1);
     let why = format!("field id: schema id {id} of subject {}-value", scene.topic);
-    assert!(letters[0].contains(&why) && letters[0].contains("VALUE_CONVERTER"), "{letters:?}");
+    assert!(letters[0].contains(&why), "{letters:?}");
     let types = scene.sql("SELECT typeof(any_value(id)), epoch_ms(max(\"at\")), max(more) FROM ROWS").success();
     assert_eq!(types.lines().nth(1), Some("INTEGER,1700000000000,x"), "{types}");
+}
+
+/// Prints the type, the text, the id and the version of the newest schema of a subject.
+const NEWEST: &str = r#"
+import sys, json, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+newest = json.load(opener.open(f"{sys.argv[1]}/subjects/{sys.argv[2]}/versions/latest"))
+print(json.dumps([newest["schemaType"], newest["schema"], newest["id"], newest["version"]]))
+"#;
+
+pub(crate) fn newest(subject: &str) -> Value {
+    serde_json::from_str(&python(NEWEST, &[&registry().url, subject])).expect("JSON")
+}
+
+#[test]
+fn csv_rows_are_written_by_json_schemas_and_as_protobuf_and_come_back() {
+    let message: &[u8] =
+        &[&[0, 8, 1, 17][..], &0.5_f64.to_le_bytes(), &[26, 3], b"a b", &[32, 1, 42, 7, 8, 208, 15, 16, 2, 24, 29, 50, 2, 8, 60]].concat();
+    let object = br#"{"id":1,"pm":0.5,"name":"a b","on":true,"day":11016,"at":60000}"#;
+    for (class, kind, first) in [("json.JsonSchemaConverter", "JSON", &object[..]), ("protobuf.ProtobufConverter", "PROTOBUF", message)] {
+        let scene = Scene::local(&kind.to_lowercase(), 1);
+        let values = converter(class, &registry().url);
+        let time = |field: &str, target: &str, format: &str| {
+            let alias = format!("transforms.{field}");
+            format!("{alias}.type=TimestampConverter$Value\n{alias}.field={field}\n{alias}.target.type={target}\n{alias}.format={format}\n")
+        };
+        let keys =
+            values.clone() + &values.replace("value.", "key.") + "key.fields=id,name\nschema.generation.value.name=io.example.Motor\n";
+        let times = "transforms=day,at\n".to_owned() + &time("day", "Date", "yyyy-MM-dd") + &time("at", "Timestamp", "yyyy-MM-dd HH:mm:ss");
+        let csv =
+            "id,pm,name,on,day,at\n1,0.5,a b,true,2000-02-29,1970-01-01 00:01:00\n2,,ü,false,,\n3,7,12,,1969-12-31,1969-12-31 23:59:59\n";
+        send_csv(&scene, csv, &(keys.clone() + &times)).success();
+        let newest = |side: &str| newest(&format!("{}-{side}", scene.topic));
+        let value = newest("value");
+        assert_eq!((&value[0], &newest("key")[0]), (&json!(kind), &json!(kind)));
+        let id = value[2].as_u64().and_then(|id| u32::try_from(id).ok()).expect("an id");
+        let sent = records(&scene.topic, 3);
+        assert_eq!(sent[0].1.as_deref(), Some(&behind(id, first)[..]), "{value}");
+
+        // The schema that is there already, and nothing new in the registry.
+        let latest = "value.converter.auto.register.schemas=false\nvalue.converter.use.latest.version=true\n\
+                      key.converter.auto.register.schemas=false\n";
+        send_csv(&scene, "name,on,pm,id\nx,,,4\n", &(keys + latest)).success();
+        assert_eq!(
+            (newest("value"), records(&scene.topic, 4)[3].1.as_deref().map(|value| value[..5].to_vec())),
+            (value, Some(behind(id, b"")))
+        );
+
+        let mut worker = scene.worker("sink", &(values + "rotate.idle.ms=300\n"));
+        scene.wait_for_rows(&mut worker, "all rows", 4);
+        stop(&mut worker);
+        let columns = ["id", "pm", "\"on\"", "day", "\"at\""].map(|column| format!("typeof(any_value({column}))")).join(", ");
+        let types = scene.sql(&format!("SELECT {columns} FROM ROWS")).success();
+        assert_eq!(types.lines().nth(1), Some("BIGINT,DOUBLE,BOOLEAN,DATE,TIMESTAMP WITH TIME ZONE"), "{types}");
+        let rows = json!([
+            {"id": 1, "pm": 0.5, "name": "a b", "on": true, "day": "2000-02-29", "at": "1970-01-01 00:01:00+00:00"},
+            {"id": 2, "name": "ü", "on": false},
+            {"id": 3, "pm": 7.0, "name": "12", "day": "1969-12-31", "at": "1969-12-31 23:59:59+00:00"},
+            {"id": 4, "name": "x"},
+        ]);
+        assert_eq!(scene.rows(), rows);
+    }
 }

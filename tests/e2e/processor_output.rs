@@ -8,7 +8,7 @@ use lakefeed_kafka::{ClientSettings, Producer};
 use lakefeed_kit::{Process, kafka, registry, unique, wait_until};
 use serde_json::{Value, json};
 
-use crate::converters::{Bytes, fastavro, records};
+use crate::converters::{Bytes, converter, fastavro, newest, records};
 use crate::scene::Scene;
 use crate::sink::{connect, produce};
 
@@ -19,8 +19,11 @@ fn connector(name: &str, table: &str, keys: &str) -> String {
 }
 
 fn avro(side: &str) -> String {
-    let key = format!("output.{side}.converter");
-    format!("{key}=io.confluent.connect.avro.AvroConverter\n{key}.schema.registry.url={}\n", registry().url)
+    output(side, "avro.AvroConverter")
+}
+
+fn output(side: &str, class: &str) -> String {
+    converter(class, &registry().url).replace("value.", &format!("output.{side}."))
 }
 
 /// Keys and values of a topic of one partition, as far as they are committed, once there are so many.
@@ -124,6 +127,47 @@ fn images_become_typed_rows_of_one_schema_and_removals_tombstones() {
     wait_until("the rows in the lake", PATIENCE, || scene.read()["ids"] == 3);
     stop(sink);
     assert_eq!(scene.rows(), json!([{"id": 1, "pm": 1.5}, {"id": 2, "pm": 2.0}, {"id": 3, "pm": 4.0}]));
+}
+
+#[test]
+fn images_keep_the_columns_of_the_newest_schema() {
+    for (class, numbers) in [("json.JsonSchemaConverter", false), ("protobuf.ProtobufConverter", true)] {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let table = unique("images");
+        let rows = format!("{table}.rows");
+        kafka().create_topic(&table, 1);
+        let keys = output("value", class) + "stream.topic=" + &rows + "\ntransforms=image\ntransforms.image.type=ExtractNewImage\n";
+        let mut count = 0;
+        let mut run = |images: &[String]| {
+            produce(&table, images);
+            count += images.len();
+            let mut worker = connect(dir.path(), &connector(&table, &table, &keys));
+            let found = sent(&mut worker, &rows, count);
+            stop(worker);
+            let ids: HashSet<Vec<u8>> = values(&found).map(|value| value[..5].to_vec()).collect();
+            (ids.len(), newest(&format!("{rows}-value")))
+        };
+        let item = |id: u32, rest: &str| format!(r#"{id}|{{"id":{id},{rest}}}"#);
+        let (ids, first) = run(&[item(1, r#""pm":1.5,"deep":{"b":1},"name":"x""#)]);
+        assert_eq!((ids, &first[3]), (1, &json!(1)));
+        // Other columns than those that were there before, and narrower numbers.
+        let (ids, second) = run(&[item(2, r#""more":true,"pm":2,"deep":{"a":"t"}"#)]);
+        assert_eq!((ids, &second[3]), (2, &json!(2)), "{second}");
+        let text = |newest: &Value| newest[1].as_str().expect("a text").to_owned();
+        let fields =
+            |text: &str| text.lines().filter(|line| line.starts_with("  ") && line.ends_with(';')).map(str::to_owned).collect::<Vec<_>>();
+        let (old, new) = (fields(&text(&first)), fields(&text(&second)));
+        assert!(old.len() == if numbers { 5 } else { 0 } && old.iter().all(|line| new.contains(line)), "{old:?} {new:?}");
+
+        let scene = Scene::without_topic("images-lake");
+        let reading = format!("topics={rows}\nrotate.idle.ms=300\n");
+        let sink = scene.worker("sink", &(converter(class, &registry().url) + &reading));
+        wait_until("the rows in the lake", PATIENCE, || scene.read()["ids"] == 2);
+        stop(sink);
+        let expected =
+            [json!({"id": 1, "pm": 1.5, "deep": {"b": 1}, "name": "x"}), json!({"id": 2, "pm": 2.0, "deep": {"a": "t"}, "more": true})];
+        assert_eq!(scene.rows(), json!(expected), "{class}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::image::stream_record;
 use crate::json::Scanner;
 use crate::object::{Plain, Syntax, members};
 use crate::schema::DeclaredType;
-use crate::schemas::{Bound, Row, Schemas, WriterSchema};
+use crate::schemas::{Bound, Protobuf, Row, Schemas, WriterSchema};
 use crate::transforms::fit;
 use crate::typed::{Field, Type, bind};
 use crate::{avro, avro_schema, json_schema, protobuf};
@@ -207,7 +207,7 @@ impl Decoder {
                 // Which of its messages are met is seen later.
                 Converter::Protobuf => {
                     let file = protobuf::parse(&schema.text, &schema.references).map_err(|message| format!("{label}: {message}"))?;
-                    return Ok(Row { fields: Arc::default(), single: false, label: label.into(), message: file.messages().next() });
+                    return Ok(Row { fields: Arc::default(), single: false, label: label.into(), protobuf: Some(Protobuf::File(file)) });
                 }
                 Converter::JsonRegistered => json_schema::parse(&schema.text),
                 _ => avro_schema::parse(&schema.text, &schema.references),
@@ -235,7 +235,7 @@ impl Decoder {
         self.growth.allow(false);
         self.trial = None;
         bound.map_err(|fault| fault.into_message())?;
-        Ok(Row { fields: fields.into(), single, label: label.into(), message: None })
+        Ok(Row { fields: fields.into(), single, label: label.into(), protobuf: None })
     }
 
     /// The schema after the last batch.
@@ -347,7 +347,7 @@ impl Decoder {
             Some(known) => known?,
             None => self.learn_message(id, &parts)?,
         };
-        let message = schema.message.as_ref().ok_or_else(avro::unbound)?;
+        let Some(Protobuf::Message(message)) = &schema.protobuf else { return Err(avro::unbound()) };
         self.single = false;
         let appended = protobuf::append(parts.message, message, &schema.fields, &mut self.root, row);
         appended.map(|()| Kept::Row).map_err(|fault| fault.because(&schema.label))
@@ -356,12 +356,13 @@ impl Decoder {
     #[cold]
     fn learn_message(&mut self, id: u32, parts: &protobuf::Parts<'_>) -> Result<Row> {
         let schema = self.schemas.of_id(id)?;
-        let (label, first) = (Arc::clone(&schema.label), schema.message.clone().ok_or_else(avro::unbound)?);
-        let message = protobuf::message_of(&first.parent_file(), &parts.path);
+        let Some(Protobuf::File(file)) = &schema.protobuf else { return Err(avro::unbound()) };
+        let label = Arc::clone(&schema.label);
+        let message = protobuf::message_of(file, &parts.path);
         let fields = message.and_then(|message| Ok((protobuf::fields_of(&message)?, message)));
         let bound = fields.map_err(|e| format!("{label}: {e}")).and_then(|(fields, message)| {
             let row = self.bind(fields, false, &label)?;
-            Ok(Row { message: Some(message), ..row })
+            Ok(Row { protobuf: Some(Protobuf::Message(message)), ..row })
         });
         self.schemas.learn_text(parts.prefix, bound.clone());
         bound.map_err(Fault::record)

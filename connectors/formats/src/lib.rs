@@ -2,7 +2,7 @@
 //!
 //! [`Decoder`] reads values (JSON with and without a schema, DynamoDB stream records, Avro, text, numbers) straight into typed columns: one
 //! pass, no tree in between, nothing on the heap per record. Where the schemas of Avro come from is not known here. [`Written`] and
-//! [`AvroWriter`] are the way back.
+//! [`RowWriter`] are the way back.
 
 mod avro;
 mod avro_schema;
@@ -28,7 +28,7 @@ mod typed;
 
 pub use converter::{Converter, Single};
 pub use decoder::{Beside, Decoded, Decoder, DecoderOptions, SchemaConflict, Shape};
-pub use encoder::{AvroWriter, Written, avro_name, avro_schema_of};
+pub use encoder::{RowWriter, SchemaKind, Written};
 pub use json_lines::{Nulls, write_json_lines};
 pub use number::whole;
 pub use schema::{DeclaredType, parse_declared};

@@ -4,6 +4,9 @@
 
 mod schema;
 
+use arrow_array::types::Date32Type;
+use arrow_schema::DataType;
+use chrono::NaiveDate;
 use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 
 use crate::avro::{PREFIX, unbound};
@@ -12,7 +15,7 @@ use crate::fault::{Fault, Result};
 use crate::fields::Fields;
 use crate::typed::{Field, Type};
 
-pub(crate) use schema::{fields_of, message_of, parse};
+pub(crate) use schema::{DATE, TIMESTAMP, fields_of, message_of, parse};
 
 /// How deep messages are inside each other in a file, at most.
 const MAX_PATH: u64 = 64;
@@ -92,6 +95,7 @@ fn value(value_of: &Value, of: &Kind, kind: &Type, column: &mut Column) -> Resul
             column.end_value();
             Ok(())
         }
+        (Value::Message(message), Type::Leaf { kind: DataType::Date32, .. }) => date(message, column),
         (Value::Message(message), _) => timestamp(message, column),
         (Value::List(items), Type::List(item)) => {
             let list = column.list().ok_or_else(unbound)?;
@@ -129,6 +133,15 @@ fn symbol(number: i32, of: &Kind, column: &mut Column) -> Result<()> {
         Some(value) => column.push_given_bytes(value.name().as_bytes()),
         None => column.push_given_bytes(number.to_string().as_bytes()),
     }
+}
+
+/// A whole date: one without year, month or day has no place in a column of dates.
+fn date(message: &DynamicMessage, column: &mut Column) -> Result<()> {
+    let number = |name: &str| message.get_field_by_name(name).and_then(|value| value.as_i32()).unwrap_or(0);
+    let (year, month, day) = (number("year"), number("month"), number("day"));
+    let found = u32::try_from(month).ok().zip(u32::try_from(day).ok()).and_then(|(month, day)| NaiveDate::from_ymd_opt(year, month, day));
+    let date = found.ok_or_else(|| Fault::field(format!("found the year {year}, month {month} and day {day}, which are no date")))?;
+    column.push_int(Date32Type::from_naive_date(date).into())
 }
 
 /// Microseconds; what is finer is cut off, as DuckDB and Spark do.

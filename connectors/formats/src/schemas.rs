@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lakefeed_core::Records;
-use prost_reflect::MessageDescriptor;
+use prost_reflect::{FileDescriptor, MessageDescriptor};
 
 use crate::avro::schema_id;
 use crate::fault::{Fault, Result};
@@ -38,8 +38,15 @@ pub(crate) struct Row {
     pub(crate) single: bool,
     /// The number of the schema and its subject, for messages.
     pub(crate) label: Arc<str>,
-    /// Of Protobuf: the message. Of a number it is the first in the schema's file, and its fields are not bound.
-    pub(crate) message: Option<MessageDescriptor>,
+    pub(crate) protobuf: Option<Protobuf>,
+}
+
+/// What Protobuf has beside columns.
+#[derive(Debug, Clone)]
+pub(crate) enum Protobuf {
+    /// Of the number of a schema, which has no fields before one of its messages is met.
+    File(FileDescriptor),
+    Message(MessageDescriptor),
 }
 
 /// The schemas of one topic. Memory: [`SCHEMAS`] of them, and [`SCHEMA_BYTES`] of their texts; then they are forgotten and met anew.

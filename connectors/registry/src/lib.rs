@@ -105,23 +105,23 @@ impl Registry {
         Ok(Some((id, schema)))
     }
 
-    /// Registers an Avro schema under a subject and returns its id. One that is registered already has its id already.
+    /// Registers a schema, of the kind that [`Schema::kind`] names, under a subject and returns its id. One that is registered already has its id already.
     ///
     /// # Errors
     /// `Retry`: no registry answers now. `Config`: it refuses the schema, for example because it is not compatible.
-    pub fn register(&mut self, subject: &str, schema: &str) -> Result<u32> {
+    pub fn register(&mut self, subject: &str, kind: &str, schema: &str) -> Result<u32> {
         let path = encoded(subject);
-        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
+        let supplied = SuppliedSchema::new(None, SchemaType::Other(kind.to_owned()), schema.to_owned());
         let answer = self.client.ask(async |registry| post_schema(registry, path.clone(), supplied.clone()).await)?;
         answer.map(|found| found.id).map_err(|refusal| refused(subject, &refusal))
     }
 
-    /// The id of an Avro schema that is registered under a subject.
+    /// The id of a schema that is registered under a subject.
     ///
     /// # Errors
     /// As [`Registry::register`]; `Config` too if it is not registered.
-    pub fn lookup(&mut self, subject: &str, schema: &str) -> Result<u32> {
-        let (path, body) = (encoded(subject), json!({ "schema": schema }).to_string());
+    pub fn lookup(&mut self, subject: &str, kind: &str, schema: &str) -> Result<u32> {
+        let (path, body) = (encoded(subject), json!({ "schema": schema, "schemaType": kind }).to_string());
         let answer = self.client.ask(async |registry| perform_sr_call(registry, SrCall::PostForVersion(&path, &body)).await)?;
         let found = answer.map_err(|refusal| refused(subject, &refusal))?;
         found.id.ok_or_else(|| Error::config(format!("no Schema Registry is at this address: subject {subject} has no id")))

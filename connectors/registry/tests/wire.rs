@@ -108,7 +108,7 @@ fn answers_say_what_happens_next() {
             let error = registry.schema(id).expect_err(text);
             assert!(error.kind() == kind && error.chain().contains(text), "{error:?}");
         }
-        let error = registry.register("s", "{}").expect_err("refused");
+        let error = registry.register("s", "AVRO", "{}").expect_err("refused");
         assert!(error.kind() == ErrorKind::Config && error.chain().contains("subject s: 409 (not compatible)"), "{error:?}");
         let mut nobody = open(&[("schema.registry.url", "http://127.0.0.1:1")]);
         assert_eq!(nobody.schema(1).expect_err("nobody is there").kind(), ErrorKind::Retry);
@@ -136,9 +136,9 @@ fn a_real_registry_registers_finds_and_does_not_know() {
         let mut client = open(&[("schema.registry.url", &registry().url)]);
         let subject = format!("{}-value", unique("registry"));
         let schema = format!(r#"{{"type":"record","name":"R","doc":"{subject}","fields":[{{"name":"id","type":"int"}}]}}"#);
-        let id = client.register(&subject, &schema).expect("registered");
-        assert_eq!(client.register(&subject, &schema).expect("registered"), id);
-        assert_eq!(client.lookup(&subject, &schema).expect("found"), id);
+        let id = client.register(&subject, "AVRO", &schema).expect("registered");
+        assert_eq!(client.register(&subject, "AVRO", &schema).expect("registered"), id);
+        assert_eq!(client.lookup(&subject, "AVRO", &schema).expect("found"), id);
         let found = client.schema(id).expect("an answer").expect("a schema");
         assert_eq!((found.subject_for("x"), found.kind.as_str()), (subject.as_str(), "AVRO"));
         assert!(found.text.contains("\"name\":\"id\""), "{found:?}");
@@ -146,6 +146,6 @@ fn a_real_registry_registers_finds_and_does_not_know() {
         assert_eq!((latest, newest.subjects), (id, vec![subject.clone()]));
         assert_eq!(client.latest(&format!("{subject}-none")).expect("an answer"), None);
         assert_eq!(client.schema(i32::MAX as u32).expect("an answer"), None);
-        assert_eq!(client.lookup(&format!("{subject}-none"), &schema).expect_err("unknown").kind(), ErrorKind::Config);
+        assert_eq!(client.lookup(&format!("{subject}-none"), "AVRO", &schema).expect_err("unknown").kind(), ErrorKind::Config);
     });
 }

@@ -14,12 +14,12 @@ use lakefeed_core::{
     Clock as _, Error, Headers, Output, OutputRow, PluginKind, Records, RecordsBuilder, Rejected, Result, RowSchema, SystemClock,
 };
 use lakefeed_formats::{
-    AvroWriter, Chain, Converter, DeclaredType, Decoder, DecoderOptions, Nulls, SchemaConflict, Shape, Single, Transforms, Written,
-    avro_name, avro_schema_of, keys_present,
+    Chain, Converter, DeclaredType, Decoder, DecoderOptions, Nulls, RowWriter, SchemaConflict, Shape, Single, Transforms, Written,
+    keys_present,
 };
 use lakefeed_registry::Registry;
 
-use crate::converters::{AvroOutput, Form, Forms};
+use crate::converters::{Form, Forms, RegistryOutput};
 use crate::task::TaskEnv;
 
 /// What the schema of rows is called that `ExtractNewImage` has made, unless `SetSchemaMetadata` names it.
@@ -62,7 +62,7 @@ struct Side {
     inferred: bool,
     registry: Option<Registry>,
     /// By topic: the columns that were written last, and the writer of their schema.
-    writers: HashMap<Arc<str>, (SchemaRef, AvroWriter)>,
+    writers: HashMap<Arc<str>, (SchemaRef, RowWriter)>,
 }
 
 impl Outgoing {
@@ -244,14 +244,14 @@ impl Topic {
 impl Side {
     fn open(form: Form, is_key: bool, nulls: Nulls, inferred: bool) -> Result<Self> {
         let registry = match &form {
-            Form::Avro(output) => Some(Registry::new(&output.registry)?),
+            Form::Registered(output) => Some(Registry::new(&output.registry)?),
             _ => None,
         };
         Ok(Self { form, is_key, nulls, inferred, registry, writers: HashMap::new() })
     }
 
     fn has_schema(&self) -> bool {
-        matches!(self.form, Form::JsonWithSchema | Form::Avro(_))
+        matches!(self.form, Form::JsonWithSchema | Form::Registered(_))
     }
 
     /// Rows as this side writes them. Keys may be null.
@@ -280,7 +280,7 @@ impl Side {
             Form::AsItIs if self.is_key => written.text(self.nulls).map_err(failed),
             Form::AsItIs | Form::Json => written.json(self.nulls).map_err(failed),
             Form::JsonWithSchema => written.json_with_schema(name).map_err(failed),
-            Form::Avro(_) => {
+            Form::Registered(_) => {
                 self.prepare(topic, name, rows, single)?;
                 let (_, writer) = self.writers.get_mut(topic).ok_or_else(|| failed("there is no writer".into()))?;
                 writer.write(rows).map_err(failed)
@@ -294,40 +294,51 @@ impl Side {
         if self.writers.get(topic).is_some_and(|(known, _)| *known == schema) {
             return Ok(());
         }
-        let (Form::Avro(output), Some(registry)) = (&self.form, &mut self.registry) else { return Ok(()) };
+        let (Form::Registered(output), Some(registry)) = (&self.form, &mut self.registry) else { return Ok(()) };
         let what = if self.is_key { "keys" } else { "values" };
         let failed = |message: String| Error::config(format!("topic {topic}: the schema of the {what}: {message}"));
-        let AvroOutput { register, latest, strategy, .. } = &**output;
-        let mut text = avro_schema_of(&schema, single, name).map_err(failed)?;
-        let subject = strategy.subject(topic, self.is_key, avro_name(&text).as_deref()).map_err(failed)?;
-        let latest_holds = |registry: &mut Registry| {
-            let Some((id, latest)) = registry.latest(&subject)? else { return Ok::<_, Error>(None) };
-            let writer = AvroWriter::new(&latest.text, id).ok().filter(|writer| latest.kind == "AVRO" && writer.holds(&schema));
-            Ok(writer.map(|_| (id, latest.text)))
-        };
-        let wider = if *register && self.inferred { latest_holds(registry)? } else { None };
-        let id = if let Some((id, latest)) = wider {
-            text = latest;
-            id
-        } else if *register {
-            registry.register(&subject, &text)?
-        } else if *latest {
+        let mut text = output.kind.schema_of(&schema, single, name).map_err(failed)?;
+        let subject = output.strategy.subject(topic, self.is_key, Some(name).filter(|_| !single)).map_err(failed)?;
+        let id = if output.register {
+            let before = if self.inferred { newest(output, registry, &subject, single)? } else { None };
+            match before {
+                Some((id, newest, writer)) if writer.holds(&schema) => {
+                    text = newest;
+                    id
+                }
+                before => {
+                    if let Some(wider) = before.and_then(|(_, _, writer)| writer.with(&schema)) {
+                        text = output.kind.schema_of(&wider, single, name).map_err(failed)?;
+                    }
+                    registry.register(&subject, output.kind.name(), &text)?
+                }
+            }
+        } else if output.latest {
             let found = registry.latest(&subject)?;
             let found = found.ok_or_else(|| failed(format!("use.latest.version is set, and the registry has no subject {subject}")))?;
-            if found.1.kind != "AVRO" || !found.1.references.is_empty() {
-                return Err(failed(format!("that of subject {subject} is no Avro schema by itself")));
+            if found.1.kind != output.kind.name() || !found.1.references.is_empty() {
+                return Err(failed(format!("that of subject {subject} is no {:?} schema by itself", output.kind)));
             }
             text = found.1.text;
             found.0
         } else {
-            registry.lookup(&subject, &text)?
+            registry.lookup(&subject, output.kind.name(), &text)?
         };
         tracing::info!(target: "lakefeed", topic, subject, id, "Rows are written with this schema");
-        let writer = AvroWriter::new(&text, id).map_err(failed)?;
+        let writer = output.kind.writer(&text, id, single).map_err(failed)?;
         if self.writers.len() > TOPICS {
             self.writers.clear();
         }
         self.writers.insert(topic.into(), (schema, writer));
         Ok(())
     }
+}
+
+/// The newest schema of a subject, with its id and a writer of it; `None`: there is none that rows can be written by.
+fn newest(output: &RegistryOutput, registry: &mut Registry, subject: &str, single: bool) -> Result<Option<(u32, String, RowWriter)>> {
+    let found = registry.latest(subject)?.filter(|(_, schema)| schema.kind == output.kind.name());
+    Ok(found.and_then(|(id, schema)| {
+        let writer = output.kind.writer(&schema.text, id, single).ok()?;
+        Some((id, schema.text, writer))
+    }))
 }

@@ -45,8 +45,6 @@ pub(crate) struct S3Sink {
     /// What the budget was told last.
     share: Share,
     turns: Turns,
-    /// Whether rows would have been taken since the last poll.
-    took: bool,
     /// When all files were looked at last.
     polled_ms: i64,
     /// The schema without the columns that the path repeats, for the last schema seen.
@@ -102,7 +100,6 @@ impl S3Sink {
             clock: Arc::clone(&context.clock),
             share: Share::of(&context.budget),
             turns: Turns::default(),
-            took: true,
             polled_ms: i64::MIN / 2,
             kept: None,
             sweeper,
@@ -267,8 +264,7 @@ impl Sink for S3Sink {
         self.shared.beside.reap()?;
         self.take_reports(context)?;
         let now_ms = self.clock.now_ms();
-        self.turns.polled(self.took);
-        self.took = self.ready();
+        self.turns.polled(self.ready());
         if (0..POLL_MS).contains(&(now_ms - self.polled_ms)) {
             return Ok(());
         }

@@ -11,27 +11,27 @@ pub(crate) struct Turns {
     /// The first turn of this round, and of the round before. A round ends where a partition comes again.
     round: u64,
     before: u64,
-    /// Whether rows came since the last poll.
-    came: bool,
+    /// Whether rows have been asked for since the last poll, and none came.
+    silent: bool,
 }
 
 impl Turns {
     /// Rows of a partition came, whose last turn was `turn` (0: none); returns the number of this one.
     pub(crate) fn came(&mut self, turn: u64) -> u64 {
         self.last += 1;
-        self.came = true;
+        self.silent = false;
         if turn >= self.round {
             (self.before, self.round) = (self.round, self.last);
         }
         self.last
     }
 
-    /// A poll; `takes`: whether rows would have been taken before it.
+    /// A poll; `takes`: whether rows are taken until the next one.
     pub(crate) fn polled(&mut self, takes: bool) {
-        if takes && !self.came {
+        if self.silent {
             (self.before, self.round) = (self.last + 1, self.last + 1);
         }
-        self.came = false;
+        self.silent = takes;
     }
 
     /// Whether a partition whose last turn was `turn` may have more rows.
@@ -61,9 +61,9 @@ mod tests {
         assert!(!turns.waits(a) && turns.waits(b), "it was left out");
         a = turns.came(a);
         assert!(turns.waits(a));
-        turns.polled(true);
-        assert!(turns.waits(a) && turns.waits(b));
         turns.polled(false);
+        assert!(turns.waits(a) && turns.waits(b));
+        turns.polled(true);
         assert!(turns.waits(a), "nothing was asked for");
         turns.polled(true);
         assert!(!turns.waits(a) && !turns.waits(b), "nothing came");

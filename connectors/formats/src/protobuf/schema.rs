@@ -21,7 +21,10 @@ const KNOWN: [(&str, &str); 4] = [
 ];
 
 /// Points in time, which are one value here.
-pub(super) const TIMESTAMP: &str = "google.protobuf.Timestamp";
+pub(crate) const TIMESTAMP: &str = "google.protobuf.Timestamp";
+
+/// Dates, which are one value here too, as for Confluent's converters.
+pub(crate) const DATE: &str = "google.type.Date";
 
 /// Reads a file; `references` are the files that it and they import, by the names that the imports have.
 ///
@@ -113,6 +116,7 @@ impl Reader {
             Kind::Message(message) if message.full_name() == TIMESTAMP => {
                 (Wire::Long, DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())))
             }
+            Kind::Message(message) if message.full_name() == DATE => (Wire::Int, DataType::Date32),
             Kind::Message(message) => return Ok(Type::Record(self.fields(message)?)),
             Kind::Double => (Wire::Double, DataType::Float64),
             Kind::Float => (Wire::Float, DataType::Float32),
