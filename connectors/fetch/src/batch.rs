@@ -203,7 +203,8 @@ fn next_batch(set: &[u8]) -> Option<&[u8]> {
 fn is_abort(mut record: Bytes<'_>) -> Result<bool, Damaged> {
     record.varlong()?;
     record.i8()?;
-    (record.varlong()?, record.varlong()?);
+    record.varlong()?;
+    record.varlong()?;
     let mut key = Bytes(record.var_bytes()?.ok_or(Damaged)?);
     key.i16()?;
     Ok(key.i16()? == 0)

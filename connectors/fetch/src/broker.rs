@@ -119,7 +119,8 @@ impl<'a> Server<'a> {
                 Work::End => return Ok(()),
                 Work::Walk(rests) => {
                     for (ask, Rest { set, place }, room_bytes) in rests {
-                        walk(&mut self.walker, self.shared, &ask, &set, place, room_bytes, None, false)?;
+                        let piece = Piece { set: &set, place, room_bytes, end: None, alone: false };
+                        walk(&mut self.walker, self.shared, &ask, piece)?;
                     }
                 }
                 Work::Fetch(asks, max_wait_ms) => self.fetch(&asks, max_wait_ms)?,
@@ -166,7 +167,8 @@ fn take(answer: &Answer<'_>, asks: &[Ask], walker: &mut Walker, shared: &Shared)
                 let place = Place::new(ask.next, part.aborted.clone());
                 // One that was compressed may be much larger: the rest of it waits for room.
                 let room_bytes = (shared.settings.partition_bytes as usize).max(1);
-                walk(walker, shared, ask, part.set, place, room_bytes, Some(part.end), asks.len() == 1)?;
+                let piece = Piece { set: part.set, place, room_bytes, end: Some(part.end), alone: asks.len() == 1 };
+                walk(walker, shared, ask, piece)?;
             }
             error => refused(shared, ask, part, error),
         }
@@ -174,10 +176,20 @@ fn take(answer: &Answer<'_>, asks: &[Ask], walker: &mut Walker, shared: &Shared)
     Ok(Duration::from_millis(u64::try_from(answer.throttle_ms).unwrap_or(0)).min(Duration::from_secs(5)))
 }
 
+/// A part of a partition's log that was read.
+struct Piece<'a> {
+    set: &'a [u8],
+    place: Place,
+    room_bytes: usize,
+    /// The end of the log, if the broker has just told it.
+    end: Option<i64>,
+    /// Nothing else was asked for.
+    alone: bool,
+}
+
 /// Walks what was read of a partition and hands it over.
-fn walk(
-    walker: &mut Walker, shared: &Shared, ask: &Ask, set: &[u8], mut place: Place, room_bytes: usize, end: Option<i64>, alone: bool,
-) -> io::Result<()> {
+fn walk(walker: &mut Walker, shared: &Shared, ask: &Ask, piece: Piece<'_>) -> io::Result<()> {
+    let Piece { set, mut place, room_bytes, end, alone } = piece;
     let mut records = Vec::new();
     let walked = walker.walk(&ask.partition, set, &mut place, room_bytes, &mut records);
     let next = place.next;

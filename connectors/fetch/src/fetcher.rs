@@ -18,7 +18,7 @@ const NO_LEADER_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub enum Arrival {
     /// Records of one partition, at most about 1 MiB or 10,000 of them.
-    Records(Records),
+    Records(Box<Records>),
     /// The log does not have this offset: [`Fetcher::seek`] goes on.
     OutOfRange {
         /// The partition.
@@ -104,7 +104,7 @@ impl Fetcher {
             if let Some(records) = lane.pop() {
                 state.give_back(&partition);
                 self.shared.change();
-                return Ok(Some(Arrival::Records(records)));
+                return Ok(Some(Arrival::Records(Box::new(records))));
             }
             match lane.trouble.take() {
                 Some(Trouble::OutOfRange) => {

@@ -67,7 +67,7 @@ impl Consumer {
     pub fn read(&mut self, max_bytes: usize) -> Result<(Option<Records>, Option<Event>)> {
         if let Some(fetcher) = &mut self.fetcher {
             return match fetcher.read()? {
-                Some(Arrival::Records(records)) => Ok((Some(records), None)),
+                Some(Arrival::Records(records)) => Ok((Some(*records), None)),
                 Some(Arrival::OutOfRange { partition, position }) => Ok((None, Some(self.overtaken(&partition, position)?))),
                 None => Ok((None, None)),
             };
