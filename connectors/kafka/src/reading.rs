@@ -19,7 +19,7 @@ use crate::error::wrap;
 /// Records of one read at most; their bytes are bounded by the caller.
 const READ_RECORDS_MAX: usize = 10_000;
 /// How long the task may stand still to learn who leads a partition.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The fetcher, where the settings allow it.
 pub(crate) fn fetcher(settings: &ClientSettings) -> Result<Option<Fetcher>> {
@@ -131,15 +131,23 @@ impl Consumer {
         let Some(fetcher) = &mut self.fetcher else { return Ok(()) };
         for topic in fetcher.leaderless() {
             let mut leaders = BTreeMap::new();
+            let mut answered = true;
             match self.client.0.fetch_metadata(Some(&topic), METADATA_TIMEOUT) {
                 Ok(metadata) => {
                     let address = |id| metadata.brokers().iter().find(|b| b.id() == id).map(|b| format!("{}:{}", b.host(), b.port()));
                     let of_topic = metadata.topics().iter().filter(|of| of.name() == &*topic).flat_map(|of| of.partitions());
                     leaders.extend(of_topic.filter_map(|partition| Some((partition.id(), address(partition.leader())?))));
                 }
-                Err(error) => tracing::debug!(target: "lakefeed", %topic, %error, "Nobody says who leads the topic's partitions"),
+                Err(error) => {
+                    answered = false;
+                    tracing::debug!(target: "lakefeed", %topic, %error, "Nobody says who leads the topic's partitions");
+                }
             }
             fetcher.lead(&topic, &leaders)?;
+            if !answered {
+                // The other topics the next time: the group wants to be served.
+                break;
+            }
         }
         Ok(())
     }
