@@ -134,7 +134,7 @@ impl Consumer {
             let mut answered = true;
             match self.client.0.fetch_metadata(Some(&topic), METADATA_TIMEOUT) {
                 Ok(metadata) => {
-                    let address = |id| metadata.brokers().iter().find(|b| b.id() == id).map(|b| format!("{}:{}", b.host(), b.port()));
+                    let address = |id| metadata.brokers().iter().find(|b| b.id() == id).map(|b| address(b.host(), b.port()));
                     let of_topic = metadata.topics().iter().filter(|of| of.name() == &*topic).flat_map(|of| of.partitions());
                     leaders.extend(of_topic.filter_map(|partition| Some((partition.id(), address(partition.leader())?))));
                 }
@@ -172,6 +172,11 @@ impl Consumer {
     }
 }
 
+/// An address of IPv6 stands in brackets before its port.
+fn address(host: &str, port: i32) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// What every reader needs of librdkafka: no commits behind our back, whole transactions only, and queues that feed a fast reader
 /// (its defaults pause it for up to a second).
 pub(crate) fn reader_settings(settings: &ClientSettings) -> ClientSettings {
@@ -203,4 +208,28 @@ pub(crate) fn idle_settings(settings: &ClientSettings) -> ClientSettings {
         // No less than `message.max.bytes`, says librdkafka.
         .set("fetch.max.bytes", "8388608")
         .set("statistics.interval.ms", "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_those_that_the_system_resolves() {
+        assert_eq!(["b1.example", "::1", "[::1]"].map(|host| address(host, 9092)), ["b1.example:9092", "[::1]:9092", "[::1]:9092"]);
+    }
+
+    #[test]
+    fn what_is_read_ahead_is_shared_out() {
+        let of = |bytes: usize, partitions: usize, key: &str| {
+            ClientSettings::new("b:1").read_ahead(bytes, partitions).get(key).map(str::to_owned).unwrap_or_default()
+        };
+        let queue = "queued.max.messages.kbytes";
+        assert_eq!([1, 16, 1000].map(|partitions| of(24 << 20, partitions, queue)), ["2048", "1536", "64"]);
+        assert_eq!(of(24 << 20, 1, "fetch.max.bytes"), "4194304");
+        let own = ClientSettings::new("b:1").set(queue, "7").set("security.protocol", "SSL").read_ahead(24 << 20, 16);
+        assert_eq!((own.get(queue), own.get("fetch.max.bytes")), (Some("7"), None));
+        let librdkafka = ClientSettings::new("b:1").set("client.rack", "a").read_ahead(24 << 20, 16);
+        assert_eq!(librdkafka.get(queue), Some("614"), "a message costs more there");
+    }
 }
