@@ -59,21 +59,19 @@ impl Fetcher {
 
     /// Takes a partition, to be read from an offset.
     pub fn take(&mut self, partition: &TopicPartition, position: i64) {
-        self.place(partition, position, Led::Unknown(Instant::now()));
+        self.generations += 1;
+        let lane = Lane::new(self.generations, position, Led::Unknown(Instant::now()));
+        self.shared.lock().lanes.insert(partition.clone(), lane);
     }
 
     /// Goes on from another offset. What was read beyond it is dropped.
     pub fn seek(&mut self, partition: &TopicPartition, position: i64) {
-        let led = self.shared.lock().lanes.get(partition).map(|lane| lane.led);
-        if let Some(led) = led {
-            self.place(partition, position, led);
-            self.shared.change();
-        }
-    }
-
-    fn place(&mut self, partition: &TopicPartition, position: i64, led: Led) {
         self.generations += 1;
-        self.shared.lock().lanes.insert(partition.clone(), Lane::new(self.generations, position, led));
+        // Under one lock: who leads it must not change in between.
+        if let Some(lane) = self.shared.lock().lanes.get_mut(partition) {
+            *lane = Lane::new(self.generations, position, lane.led);
+        }
+        self.shared.change();
     }
 
     /// Gives up partitions; nothing more comes of them.
