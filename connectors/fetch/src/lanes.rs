@@ -123,6 +123,17 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The partition that was asked for, unless it has been given up or sought since.
+    fn asked(&mut self, ask: &Ask) -> Option<&mut Lane> {
+        self.lanes.get_mut(&ask.partition).filter(|lane| lane.generation == ask.generation)
+    }
+
+    /// Something has come of a partition.
+    fn arrive(&mut self, partition: &TopicPartition) {
+        self.due(partition);
+        self.arrivals += 1;
+    }
+
     /// Puts a partition in the queue for the reader.
     fn due(&mut self, partition: &TopicPartition) {
         if let Some(lane) = self.lanes.get_mut(partition).filter(|lane| !lane.due) {
@@ -228,8 +239,8 @@ impl Shared {
     /// Takes what was read of a partition, if it is still wanted. `end`: see [`Lane::end`].
     pub(crate) fn deliver(&self, ask: &Ask, records: Vec<Records>, next: i64, rest: Option<Rest>, end: Option<i64>) {
         let mut state = self.lock();
-        let state = &mut *state;
-        let Some(lane) = state.lanes.get_mut(&ask.partition).filter(|lane| lane.generation == ask.generation) else { return };
+        let turn = state.turns + 1;
+        let Some(lane) = state.asked(ask) else { return };
         lane.next = next;
         lane.rest = rest;
         lane.end = end.or(lane.end);
@@ -237,30 +248,27 @@ impl Shared {
         if records.is_empty() {
             return;
         }
-        state.turns += 1;
-        lane.turn = state.turns;
+        lane.turn = turn;
         lane.ready_bytes += records.iter().map(held_bytes).sum::<usize>();
         lane.ready.extend(records);
-        state.due(&ask.partition);
-        state.arrivals += 1;
+        state.turns = turn;
+        state.arrive(&ask.partition);
         self.arrived.notify_all();
     }
 
     /// Says that nothing more comes of a partition.
     pub(crate) fn fail(&self, ask: &Ask, trouble: Trouble) {
         let mut state = self.lock();
-        let Some(lane) = state.lanes.get_mut(&ask.partition).filter(|lane| lane.generation == ask.generation) else { return };
+        let Some(lane) = state.asked(ask) else { return };
         lane.trouble = Some(trouble);
-        state.due(&ask.partition);
-        state.arrivals += 1;
+        state.arrive(&ask.partition);
         self.arrived.notify_all();
     }
 
     /// The broker does not lead a partition any more, or can't serve it now. How often that has happened in a row.
     pub(crate) fn leaderless(&self, ask: &Ask) -> u32 {
         let mut state = self.lock();
-        let lane = state.lanes.get_mut(&ask.partition).filter(|lane| lane.generation == ask.generation);
-        lane.map_or(0, |lane| {
+        state.asked(ask).map_or(0, |lane| {
             lane.leaderless(&self.settings);
             lane.failures
         })
@@ -288,9 +296,8 @@ impl Shared {
             if let Some(lane) = state.lanes.get_mut(partition) {
                 lane.trouble = Some(Trouble::Failed(Error::config(why)));
             }
-            state.due(partition);
+            state.arrive(partition);
         }
-        state.arrivals += 1;
         self.arrived.notify_all();
     }
 
