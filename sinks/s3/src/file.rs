@@ -84,7 +84,6 @@ impl OpenFile {
                 self.waiting.append(part)?;
                 if self.waiting.rows() >= GATHERED_ROWS {
                     self.gather()?;
-                    self.waiting.reserve(GATHERED_ROWS);
                 }
             }
         }

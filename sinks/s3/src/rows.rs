@@ -15,6 +15,9 @@ use crate::ledger::Span;
 /// Slices of columns without a builder that are put together before they cost more than their rows.
 const SLICES_MAX: usize = 32;
 
+/// Numbers that there is room for at once, at least.
+const GROWN_MIN: usize = 64;
+
 /// A batch with what must be known of each row.
 #[derive(Debug)]
 pub(crate) struct Rows {
@@ -88,6 +91,7 @@ pub(crate) struct RowBuffer {
     schema: SchemaRef,
     columns: Vec<Column>,
     rows: usize,
+    held_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -110,39 +114,33 @@ impl RowBuffer {
             _ => Column::Other(Vec::new()),
         };
         let columns = schema.fields().iter().map(|field| column(field.data_type())).collect();
-        Self { schema, columns, rows: 0 }
+        Self { schema, columns, rows: 0, held_bytes: 0 }
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Makes room for so many more numbers of each column at once: to grow by doubling copies them, and touches memory that is new.
-    pub(crate) fn reserve(&mut self, rows: usize) {
-        for column in &mut self.columns {
-            match column {
-                Column::Int64(numbers) => numbers.values.reserve_exact(rows),
-                Column::Float64(numbers) => numbers.values.reserve_exact(rows),
-                Column::Boolean(_) | Column::Utf8(_) | Column::Other(_) => {}
-            }
-        }
-    }
-
     /// Adds rows of its schema.
     pub(crate) fn append(&mut self, part: Part<'_>) -> Result<()> {
         self.rows += part.len();
-        let columns = self.columns.iter_mut().zip(part.of.rows.columns());
-        columns.into_iter().try_for_each(|(column, array)| column.append(array, part)).map_err(failed)
+        self.held_bytes = 0;
+        for (column, array) in self.columns.iter_mut().zip(part.of.rows.columns()) {
+            column.append(array, part).map_err(failed)?;
+            self.held_bytes += column.held_bytes();
+        }
+        Ok(())
     }
 
     /// The bytes it holds.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.columns.iter().map(Column::held_bytes).sum()
+        self.held_bytes
     }
 
     /// The rows; afterwards it is empty.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch> {
         let columns = self.columns.iter_mut().map(Column::finish).collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
+        self.held_bytes = 0;
         let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(failed)
     }
@@ -213,16 +211,19 @@ impl Column {
 }
 
 /// Numbers and which of them are null. Arrow's builders look at each null and each value one by one, which costs a tenth of the sink's time
-/// where rows of many lake partitions alternate.
+/// where rows of many lake partitions alternate; to grow by doubling, which copies what has long left the caches, cost another tenth.
 #[derive(Debug)]
 struct Numbers<T: ArrowPrimitiveType> {
-    values: Vec<T::Native>,
+    /// Those that have no room left.
+    full: Vec<Vec<T::Native>>,
+    last: Vec<T::Native>,
+    len: usize,
     nulls: NullBufferBuilder,
 }
 
 impl<T: ArrowPrimitiveType> Default for Numbers<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), nulls: NullBufferBuilder::new(0) }
+        Self { full: Vec::new(), last: Vec::new(), len: 0, nulls: NullBufferBuilder::new(0) }
     }
 }
 
@@ -230,7 +231,13 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     /// Adds the values of some rows.
     fn gather(&mut self, array: &PrimitiveArray<T>, rows: &[u32]) {
         let values = array.values();
-        self.values.extend(rows.iter().map(|row| values[*row as usize]));
+        let (now, later) = rows.split_at(rows.len().min(self.room()));
+        self.last.extend(now.iter().map(|row| values[*row as usize]));
+        if !later.is_empty() {
+            self.grow(later.len());
+            self.last.extend(later.iter().map(|row| values[*row as usize]));
+        }
+        self.len += rows.len();
         match array.nulls() {
             None => self.nulls.append_n_non_nulls(rows.len()),
             Some(nulls) => rows.iter().for_each(|row| self.nulls.append(nulls.is_valid(*row as usize))),
@@ -239,19 +246,42 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
 
     /// Adds all values.
     fn append(&mut self, array: &PrimitiveArray<T>) {
-        self.values.extend_from_slice(array.values());
+        let (now, later) = array.values().split_at(array.len().min(self.room()));
+        self.last.extend_from_slice(now);
+        if !later.is_empty() {
+            self.grow(later.len());
+            self.last.extend_from_slice(later);
+        }
+        self.len += array.len();
         match array.nulls() {
             None => self.nulls.append_n_non_nulls(array.len()),
             Some(nulls) => self.nulls.append_buffer(nulls),
         }
     }
 
+    fn room(&self) -> usize {
+        self.last.capacity() - self.last.len()
+    }
+
+    /// Makes room for so many values and for a quarter of those that there are.
+    fn grow(&mut self, values: usize) {
+        let room = Vec::with_capacity(values.max((self.len / 4).max(GROWN_MIN)));
+        let full = std::mem::replace(&mut self.last, room);
+        if !full.is_empty() {
+            self.full.push(full);
+        }
+    }
+
     fn held_bytes(&self) -> usize {
-        size_of::<T::Native>() * self.values.capacity() + self.nulls.as_slice().map_or(0, <[u8]>::len)
+        size_of::<T::Native>() * (self.len + self.room()) + self.nulls.as_slice().map_or(0, <[u8]>::len)
     }
 
     fn finish(&mut self) -> PrimitiveArray<T> {
-        PrimitiveArray::new(std::mem::take(&mut self.values).into(), self.nulls.finish())
+        self.full.push(std::mem::take(&mut self.last));
+        let mut parts = std::mem::take(&mut self.full);
+        self.len = 0;
+        let values = if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat() };
+        PrimitiveArray::new(values.into(), self.nulls.finish())
     }
 }
 
