@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::BinaryBuilder;
+use arrow_array::builder::{BinaryBuilder, BinaryViewBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, BinaryArray, ListArray, StringArray, StructArray};
-use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_array::{Array, BinaryArray, BinaryViewArray, ListArray, StringArray, StructArray};
+use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Fields};
+
+/// Values that are copied lie in blocks of this size, unless a builder is told how many bytes there are.
+const BLOCK_BYTES_MIN: usize = 8 << 10;
+const BLOCK_BYTES_MAX: usize = 16 << 20;
 
 /// What one read of one topic-partition returned, in offset order.
 ///
-/// Memory: all values lie in one buffer, all keys in another; there is nothing per record on the heap. A reader bounds a
-/// `Records` by bytes (a few MiB), so 32-bit offsets into the buffers are enough.
+/// Memory: values lie in a few buffers, which can be what a broker has answered, and are not copied then; all keys lie in another. There is nothing
+/// per record on the heap. A reader bounds a `Records` by bytes (a few MiB), so 32-bit offsets into the buffers are enough.
 #[derive(Debug, Clone)]
 pub struct Records {
     /// The topic.
@@ -25,7 +29,7 @@ pub struct Records {
     /// The keys; null where a record has none.
     pub keys: BinaryArray,
     /// The values; null for a tombstone.
-    pub values: BinaryArray,
+    pub values: BinaryViewArray,
     /// The headers, if any record has some.
     pub headers: Option<Headers>,
 }
@@ -58,7 +62,7 @@ impl Records {
 
     /// The bytes of all keys and values.
     pub fn payload_bytes(&self) -> usize {
-        self.keys.value_data().len() + self.values.value_data().len()
+        self.keys.value_data().len() + self.values.lengths().map(|len| len as usize).sum::<usize>()
     }
 
     /// The records from an offset on.
@@ -128,6 +132,22 @@ fn pair_fields() -> Fields {
     [Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)].into_iter().collect()
 }
 
+/// A buffer in which values lie, and what the array calls it once it has one of them.
+#[derive(Debug)]
+struct SharedValues {
+    buffer: Buffer,
+    block: Option<u32>,
+}
+
+impl SharedValues {
+    /// Where a value is in the buffer, if it is in there.
+    fn position(&self, value: &[u8]) -> Option<u32> {
+        let start = value.as_ptr().addr().checked_sub(self.buffer.as_ptr().addr())?;
+        let within = start.checked_add(value.len())? <= self.buffer.len();
+        within.then(|| u32::try_from(start).ok()).flatten()
+    }
+}
+
 /// Builds a [`Records`].
 #[derive(Debug)]
 pub struct RecordsBuilder {
@@ -136,7 +156,8 @@ pub struct RecordsBuilder {
     offsets: Vec<i64>,
     timestamps: Vec<i64>,
     keys: BinaryBuilder,
-    values: BinaryBuilder,
+    values: BinaryViewBuilder,
+    shared: Option<SharedValues>,
     bytes: usize,
     header_rows: Vec<i32>,
     header_names: Vec<String>,
@@ -152,12 +173,19 @@ impl RecordsBuilder {
             offsets: Vec::with_capacity(records),
             timestamps: Vec::with_capacity(records),
             keys: BinaryBuilder::new(),
-            values: BinaryBuilder::with_capacity(records, bytes),
+            values: BinaryViewBuilder::with_capacity(records).with_fixed_block_size(bytes.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX) as u32),
+            shared: None,
             bytes: 0,
             header_rows: Vec::new(),
             header_names: Vec::new(),
             header_values: BinaryBuilder::new(),
         }
+    }
+
+    /// Values that lie in `buffer` are not copied from now on: the records hold the buffer. It pays where they are most of it.
+    pub fn share(&mut self, buffer: Buffer) {
+        // Views have 32 bits.
+        self.shared = (buffer.len() < i32::MAX as usize).then_some(SharedValues { buffer, block: None });
     }
 
     /// The number of records so far.
@@ -180,11 +208,26 @@ impl RecordsBuilder {
         self.offsets.push(offset);
         self.timestamps.push(timestamp_ms);
         self.keys.append_option(key);
-        self.values.append_option(value);
+        match value {
+            Some(value) => self.push_value(value),
+            None => self.values.append_null(),
+        }
         self.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         if !self.header_rows.is_empty() {
             self.header_rows.push(self.header_names.len() as i32);
         }
+    }
+
+    fn push_value(&mut self, value: &[u8]) {
+        if let Some(shared) = &mut self.shared
+            && let Some(start) = shared.position(value)
+        {
+            let block = *shared.block.get_or_insert_with(|| self.values.append_block(shared.buffer.clone()));
+            if self.values.try_append_view(block, start, value.len() as u32).is_ok() {
+                return;
+            }
+        }
+        self.values.append_value(value);
     }
 
     /// Appends a header to the record pushed last.
@@ -246,5 +289,24 @@ mod tests {
         let rest = records.from_offset(8);
         assert_eq!((rest.len(), rest.headers.as_ref().map(|h| h.of(0).count()), rest.value(1)), (2, Some(2), Some(&b""[..])));
         assert_eq!((records.next_offset(), records.row_of(9), records.row_of(8)), (Some(11), Some(1), None));
+    }
+
+    #[test]
+    fn values_in_a_shared_buffer_are_not_copied() {
+        let buffer = Buffer::from_vec(b"-a value of many bytes-and another, longer one-".to_vec());
+        let mut builder = RecordsBuilder::with_capacity("t".into(), 0, 5, 64);
+        builder.share(buffer.clone());
+        let elsewhere = b"this one lies elsewhere".to_vec();
+        for (offset, value) in
+            [Some(&buffer[1..22]), None, Some(&elsewhere[..]), Some(&buffer[23..46]), Some(&buffer[..0])].into_iter().enumerate()
+        {
+            builder.push(offset as i64, 0, None, value);
+        }
+        let records = builder.finish();
+        let texts: Vec<_> = (0..5).map(|row| records.value(row).map(|value| String::from_utf8_lossy(value).into_owned())).collect();
+        let expected = [Some("a value of many bytes"), None, Some("this one lies elsewhere"), Some("and another, longer one"), Some("")];
+        assert_eq!(texts, expected.map(|text| text.map(str::to_owned)));
+        assert_eq!(records.value(3).map(<[u8]>::as_ptr), Some(buffer[23..].as_ptr()), "where it was");
+        assert_eq!(records.payload_bytes(), 21 + 23 + 23);
     }
 }

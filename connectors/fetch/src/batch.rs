@@ -5,14 +5,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use arrow_buffer::Buffer;
 use lakefeed_core::{Error, Records, RecordsBuilder, TopicPartition};
 
 use crate::bytes::{Bytes, Damaged};
 use crate::codec;
 
-/// What one [`Records`] holds at most, about: enough that what is done once for each of them does not count.
-const CHUNK_BYTES: usize = 1 << 20;
-const CHUNK_RECORDS: usize = 10_000;
+/// What one [`Records`] holds at most, about: enough that what is done once for each of them, and for each lake partition that its rows go to, does
+/// not count.
+const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_RECORDS: usize = 40_000;
 
 /// What stands before the field that says how long a batch is, and that field.
 const PREFIX_BYTES: usize = 12;
@@ -32,7 +34,7 @@ pub(crate) struct Aborted {
 }
 
 /// How far a record set has been walked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Place {
     /// The offset to go on from: records before it are not wanted.
     pub(crate) next: i64,
@@ -101,6 +103,15 @@ pub(crate) enum Fault {
     Lasting(Error),
 }
 
+/// A partition's part of an answer, or what is left of one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Set<'a> {
+    pub(crate) partition: &'a TopicPartition,
+    pub(crate) bytes: &'a [u8],
+    /// Where these bytes lie, if the records may hold it. What was compressed is copied.
+    pub(crate) buffer: Option<&'a Buffer>,
+}
+
 /// Walks record sets. Memory: the largest batch that was compressed, without its compression, until it has been walked.
 #[derive(Debug)]
 pub(crate) struct Walker {
@@ -120,15 +131,13 @@ impl Walker {
     ///
     /// # Errors
     /// The batch at `place.next` is damaged, or of the format that Kafka wrote before 0.11.
-    pub(crate) fn walk(
-        &mut self, partition: &TopicPartition, set: &[u8], place: &mut Place, room_bytes: usize, out: &mut Vec<Records>,
-    ) -> Result<(), Fault> {
-        let mut chunks =
-            Chunks { partition, open: None, made_bytes: 0, left_bytes: set.len() - place.byte, mean_bytes: self.mean_bytes, out };
+    pub(crate) fn walk(&mut self, set: Set<'_>, place: &mut Place, room_bytes: usize, out: &mut Vec<Records>) -> Result<(), Fault> {
+        let left_bytes = set.bytes.len() - place.byte;
+        let mut chunks = Chunks { set, open: None, made_bytes: 0, left_bytes, mean_bytes: self.mean_bytes, out };
         let mut walked = Ok(());
         while chunks.bytes() < room_bytes {
-            let Some(batch) = next_batch(&set[place.byte..]) else {
-                place.byte = set.len();
+            let Some(batch) = next_batch(&set.bytes[place.byte..]) else {
+                place.byte = set.bytes.len();
                 break;
             };
             walked = self.batch(batch, place, &mut chunks);
@@ -136,18 +145,18 @@ impl Walker {
                 break;
             }
             place.byte += batch.len();
-            chunks.left_bytes = set.len() - place.byte;
+            chunks.left_bytes = set.bytes.len() - place.byte;
         }
         chunks.close();
         self.mean_bytes = chunks.mean_bytes;
-        if self.scratch.capacity() > 4 * CHUNK_BYTES {
+        if self.scratch.capacity() > CHUNK_BYTES {
             self.scratch = Vec::new();
         }
         walked
     }
 
     fn batch(&mut self, batch: &[u8], place: &mut Place, chunks: &mut Chunks<'_>) -> Result<(), Fault> {
-        let (partition, next) = (chunks.partition, place.next);
+        let (partition, next) = (chunks.set.partition, place.next);
         let at = |what: &str| format!("{partition}: the record batch at offset {next} {what}");
         let damaged = |Damaged| {
             Fault::Lasting(Error::fatal(at("is damaged: check the log with kafka-dump-log, and set the group's offset behind the batch")))
@@ -246,7 +255,7 @@ fn records_of(mut bytes: Bytes<'_>, header: &Header, from: i64, chunks: &mut Chu
 
 /// The [`Records`] that are made of a record set.
 struct Chunks<'a> {
-    partition: &'a TopicPartition,
+    set: Set<'a>,
     open: Option<RecordsBuilder>,
     made_bytes: usize,
     /// What is still to come of the set, for sizing.
@@ -264,7 +273,12 @@ impl Chunks<'_> {
         self.open.get_or_insert_with(|| {
             let bytes = self.left_bytes.min(CHUNK_BYTES + CHUNK_BYTES / 16);
             let records = (bytes / self.mean_bytes + bytes / self.mean_bytes / 8 + 1).min(CHUNK_RECORDS);
-            RecordsBuilder::with_capacity(Arc::clone(&self.partition.topic), self.partition.partition, records, bytes)
+            let Set { partition, buffer, .. } = self.set;
+            let mut open = RecordsBuilder::with_capacity(Arc::clone(&partition.topic), partition.partition, records, bytes);
+            if let Some(buffer) = buffer {
+                open.share(buffer.clone());
+            }
+            open
         })
     }
 

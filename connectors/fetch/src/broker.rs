@@ -4,17 +4,19 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use arrow_buffer::Buffer;
 use lakefeed_core::Error;
 
-use crate::batch::{Fault, Place, Walker};
+use crate::answers::Answers;
+use crate::batch::{Fault, Place, Set, Walker};
 use crate::lanes::{CHECKSUM_ATTEMPTS, Rest, Shared, Trouble, Work};
 use crate::wire::{self, Answer, Ask, Limits, Part, code};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer is bounded by `fetch.max.bytes` and one batch beyond it; this is for peers that are no brokers.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
-/// What the buffer keeps while nothing comes.
-const IDLE_BUFFER_BYTES: usize = 64 << 10;
+/// In front of each answer.
+const CORRELATION_BYTES: usize = 4;
 /// So many empty answers in a row are a topic that is read to its end.
 const IDLE_ANSWERS: usize = 10;
 
@@ -31,14 +33,14 @@ pub(crate) fn run(thread: u64, address: &str, shared: &Shared) {
     }
 }
 
-/// A connection. Memory: one answer.
+/// A connection. Memory: see [`Answers`].
 struct Connection {
     stream: TcpStream,
     client_id: String,
     timeout: Duration,
     correlation: i32,
     request: Vec<u8>,
-    answer: Vec<u8>,
+    answers: Answers,
 }
 
 impl Connection {
@@ -60,9 +62,9 @@ impl Connection {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         let (client_id, timeout) = (shared.settings.client_id.clone(), shared.settings.timeout);
-        let mut connection = Self { stream, client_id, timeout, correlation: 0, request: Vec::new(), answer: Vec::new() };
+        let mut connection = Self { stream, client_id, timeout, correlation: 0, request: Vec::new(), answers: Answers::default() };
         let answer = connection.ask((wire::API_VERSIONS, 0), Duration::ZERO, |_| ())?;
-        match wire::fetch_versions(answer).map_err(|_| damaged())? {
+        match wire::fetch_versions(&answer[CORRELATION_BYTES..]).map_err(|_| damaged())? {
             Some((lowest, highest)) if (lowest..=highest).contains(&wire::FETCH_VERSION) => Ok(connection),
             other => {
                 let spoken = other.map_or("none that it tells".to_owned(), |(lowest, highest)| format!("versions {lowest} to {highest}"));
@@ -73,8 +75,8 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for its answer, which may take `wait` longer than usual.
-    fn ask(&mut self, api: (i16, i16), wait: Duration, body: impl FnOnce(&mut Vec<u8>)) -> io::Result<&[u8]> {
+    /// Sends a request and waits for its answer, which may take `wait` longer than usual. What it says is behind its correlation id.
+    fn ask(&mut self, api: (i16, i16), wait: Duration, body: impl FnOnce(&mut Vec<u8>)) -> io::Result<Buffer> {
         self.correlation = self.correlation.wrapping_add(1);
         wire::request(&mut self.request, api, self.correlation, &self.client_id, body);
         self.stream.set_read_timeout(Some(self.timeout + wait))?;
@@ -82,17 +84,12 @@ impl Connection {
         let mut len = [0; 4];
         self.stream.read_exact(&mut len)?;
         let len = u32::from_be_bytes(len) as usize;
-        if !(4..=ANSWER_BYTES_MAX).contains(&len) {
+        if !(CORRELATION_BYTES..=ANSWER_BYTES_MAX).contains(&len) {
             return Err(invalid(format!("an answer of {len} bytes: there is no Kafka broker")));
         }
-        if self.answer.len() < len {
-            // Not extended: what is in it is not needed. Larger than needed, or each answer that is a little larger would want another one; what is not
-            // used of it is not touched.
-            self.answer = vec![0; len.next_power_of_two()];
-        }
-        self.stream.read_exact(&mut self.answer[..len])?;
-        let (correlation, answer) = self.answer[..len].split_first_chunk::<4>().ok_or_else(damaged)?;
-        if i32::from_be_bytes(*correlation) != self.correlation {
+        let stream = &mut self.stream;
+        let answer = self.answers.read(len, |room| stream.read_exact(room))?;
+        if answer[..CORRELATION_BYTES] != self.correlation.to_be_bytes() {
             return Err(invalid("the answer is to another request".into()));
         }
         Ok(answer)
@@ -119,7 +116,7 @@ impl<'a> Server<'a> {
                 Work::End => return Ok(()),
                 Work::Walk(rests) => {
                     for (ask, Rest { set, place }, room_bytes) in rests {
-                        let piece = Piece { set: &set, place, room_bytes, end: None, alone: false };
+                        let piece = Piece { set: &set, buffer: None, place, room_bytes, end: None, alone: false };
                         walk(&mut self.walker, self.shared, &ask, piece)?;
                     }
                 }
@@ -140,12 +137,12 @@ impl<'a> Server<'a> {
         let api = (wire::FETCH, wire::FETCH_VERSION);
         let wait = Duration::from_millis(u64::try_from(max_wait_ms).unwrap_or(0));
         let bytes = self.connection.ask(api, wait, |out| wire::fetch(out, limits, asks))?;
-        let answer = wire::answer(bytes).map_err(|_| damaged())?;
-        let pause = take(&answer, asks, &mut self.walker, self.shared)?;
+        let answer = wire::answer(&bytes[CORRELATION_BYTES..]).map_err(|_| damaged())?;
+        let pause = take(&answer, &bytes, asks, &mut self.walker, self.shared)?;
         let empty = answer.parts.iter().all(|part| part.set.is_empty());
         self.empty = if empty { self.empty + 1 } else { 0 };
-        if self.empty == IDLE_ANSWERS && self.connection.answer.len() > IDLE_BUFFER_BYTES {
-            self.connection.answer = Vec::new();
+        if self.empty == IDLE_ANSWERS {
+            self.connection.answers = Answers::default();
         }
         // What a quota asks for (KIP-219).
         self.shared.pause(pause);
@@ -153,8 +150,8 @@ impl<'a> Server<'a> {
     }
 }
 
-/// Takes the parts of an answer; how long the broker wants to be left alone.
-fn take(answer: &Answer<'_>, asks: &[Ask], walker: &mut Walker, shared: &Shared) -> io::Result<Duration> {
+/// Takes the parts of an answer, which lies in `buffer`; how long the broker wants to be left alone.
+fn take(answer: &Answer<'_>, buffer: &Buffer, asks: &[Ask], walker: &mut Walker, shared: &Shared) -> io::Result<Duration> {
     if answer.error != code::NONE {
         return Err(invalid(format!("the request is refused with error code {}", answer.error)));
     }
@@ -167,7 +164,9 @@ fn take(answer: &Answer<'_>, asks: &[Ask], walker: &mut Walker, shared: &Shared)
                 let place = Place::new(ask.next, part.aborted.clone());
                 // One that was compressed may be much larger: the rest of it waits for room.
                 let room_bytes = (shared.settings.partition_bytes as usize).max(1);
-                let piece = Piece { set: part.set, place, room_bytes, end: Some(part.end), alone: asks.len() == 1 };
+                // Or a few records would hold a large buffer.
+                let buffer = Some(buffer).filter(|buffer| part.set.len() >= buffer.len() / 2);
+                let piece = Piece { set: part.set, buffer, place, room_bytes, end: Some(part.end), alone: asks.len() == 1 };
                 walk(walker, shared, ask, piece)?;
             }
             error => refused(shared, ask, part, error),
@@ -179,6 +178,8 @@ fn take(answer: &Answer<'_>, asks: &[Ask], walker: &mut Walker, shared: &Shared)
 /// A part of a partition's log that was read.
 struct Piece<'a> {
     set: &'a [u8],
+    /// Where it lies, if the records may hold that.
+    buffer: Option<&'a Buffer>,
     place: Place,
     room_bytes: usize,
     /// The end of the log, if the broker has just told it.
@@ -189,9 +190,9 @@ struct Piece<'a> {
 
 /// Walks what was read of a partition and hands it over.
 fn walk(walker: &mut Walker, shared: &Shared, ask: &Ask, piece: Piece<'_>) -> io::Result<()> {
-    let Piece { set, mut place, room_bytes, end, alone } = piece;
+    let Piece { set, buffer, mut place, room_bytes, end, alone } = piece;
     let mut records = Vec::new();
-    let walked = walker.walk(&ask.partition, set, &mut place, room_bytes, &mut records);
+    let walked = walker.walk(Set { partition: &ask.partition, bytes: set, buffer }, &mut place, room_bytes, &mut records);
     let next = place.next;
     // A broker sends the first batch of an answer whole, so that a lone partition comes on (KIP-74).
     let stands_still = walked.is_ok() && next == ask.next && alone && !set.is_empty();

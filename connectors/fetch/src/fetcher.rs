@@ -17,7 +17,7 @@ const NO_LEADER_PAUSE: Duration = Duration::from_millis(500);
 /// What has come.
 #[derive(Debug)]
 pub enum Arrival {
-    /// Records of one partition, at most about 1 MiB or 10,000 of them.
+    /// Records of one partition, at most about 4 MiB or 40,000 of them.
     Records(Box<Records>),
     /// The log does not have this offset: [`Fetcher::seek`] goes on.
     OutOfRange {

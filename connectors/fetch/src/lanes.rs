@@ -96,7 +96,7 @@ impl Lane {
 
 /// What records take, about.
 fn held_bytes(records: &Records) -> usize {
-    records.payload_bytes() + records.len() * 24
+    records.payload_bytes() + records.len() * 40
 }
 
 /// What a broker's thread does next.

@@ -14,7 +14,8 @@ pub struct FetchSettings {
     pub(crate) min_bytes: i32,
     /// `fetch.max.bytes`: one answer at most, 4 MiB unless set. A batch that is larger comes whole.
     pub(crate) max_bytes: i32,
-    /// `fetch.message.max.bytes` (Java: `max.partition.fetch.bytes`): one partition's part of an answer at most, half of `queue_bytes` unless set.
+    /// `fetch.message.max.bytes` (Java: `max.partition.fetch.bytes`): one partition's part of an answer at most, `queue_bytes` unless set: what is
+    /// done for each part of an answer, and for each lake partition that its rows go to, is done seldom.
     pub(crate) partition_bytes: i32,
     /// `queued.max.messages.kbytes`: what is kept of one partition ahead of the reader, 2 MiB unless set.
     pub(crate) queue_bytes: usize,
@@ -44,7 +45,7 @@ impl FetchSettings {
             max_wait_ms: number("fetch.wait.max.ms", 100)?,
             min_bytes: number("fetch.min.bytes", 1)?,
             max_bytes: number("fetch.max.bytes", 4 << 20)?,
-            partition_bytes: number("fetch.message.max.bytes", (queue_bytes / 2) as i32)?,
+            partition_bytes: number("fetch.message.max.bytes", queue_bytes as i32)?,
             queue_bytes,
             read_committed: get("isolation.level") != Some("read_uncommitted"),
             check_crcs: get("check.crcs") != Some("false"),
@@ -62,9 +63,9 @@ mod tests {
     fn settings_have_kafkas_names_and_are_checked() {
         let with = |key: &'static str, value: &'static str| FetchSettings::read(move |name| (name == key).then_some(value));
         let plain = with("", "").expect("valid");
-        assert_eq!((plain.max_wait_ms, plain.partition_bytes, plain.queue_bytes), (100, 1 << 20, 2 << 20));
+        assert_eq!((plain.max_wait_ms, plain.partition_bytes, plain.queue_bytes), (100, 2 << 20, 2 << 20));
         assert!(plain.read_committed && plain.check_crcs);
-        assert_eq!(with("queued.max.messages.kbytes", "64").expect("valid").partition_bytes, 32 << 10);
+        assert_eq!(with("queued.max.messages.kbytes", "64").expect("valid").partition_bytes, 64 << 10);
         assert!(!with("isolation.level", "read_uncommitted").expect("valid").read_committed);
         let wrong = with("fetch.max.bytes", "1 MB").expect_err("no number").to_string();
         assert_eq!(wrong, "fetch.max.bytes = '1 MB': expected a number from 0 to 2147483647");

@@ -256,7 +256,6 @@ impl Decoder {
     }
 
     fn pass(&mut self, records: &Records) -> Option<Decoded> {
-        let ascii = records.values.value_data().is_ascii();
         let mut indices = Vec::with_capacity(records.len());
         let (mut tombstones, mut rejected, mut dropped) = (Vec::new(), Vec::new(), 0);
         for index in 0..records.len() {
@@ -264,7 +263,7 @@ impl Decoder {
                 tombstones.push(index as u32);
                 continue;
             };
-            match self.record(value, ascii, indices.len()) {
+            match self.record(value, indices.len()) {
                 Ok(Kept::Row) => indices.push(index as u32),
                 Ok(Kept::Tombstone) => tombstones.push(index as u32),
                 Ok(Kept::Dropped) => dropped += 1,
@@ -283,7 +282,7 @@ impl Decoder {
     }
 
     /// Appends a record as row number `row`.
-    fn record(&mut self, value: &[u8], ascii: bool, row: usize) -> Result<Kept> {
+    fn record(&mut self, value: &[u8], row: usize) -> Result<Kept> {
         let fixed = || self.fixed.as_ref().map(|row| row.as_ref().map_err(|message| Fault::record(message.clone()))).transpose();
         match &self.options.converter {
             Converter::Avro => {
@@ -304,7 +303,9 @@ impl Decoder {
         }
         // The number of a schema is no text.
         let text = if self.options.converter == Converter::JsonRegistered { value.get(avro::PREFIX..).unwrap_or_default() } else { value };
-        if !ascii && let Err(error) = str::from_utf8(text) {
+        if !text.is_ascii()
+            && let Err(error) = str::from_utf8(text)
+        {
             return Err(Fault::record(format!("the value is not UTF-8: the byte at {} belongs to no character", error.valid_up_to())));
         }
         let fixed = fixed()?.cloned();

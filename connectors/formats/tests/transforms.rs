@@ -82,7 +82,7 @@ fn block_of(lines: &[&str], out: &mut String) {
         let records = records(&batch.iter().map(|line| &line[1..]).collect::<Vec<_>>());
         let decoded = decoder.decode(&records);
         let undecoded = decoded.rejected.len();
-        let keys = Records { values: records.keys.clone(), ..records.clone() };
+        let keys = Records { values: (&records.keys).into(), ..records.clone() };
         let keys = transforms.uses_keys().then(|| key_decoder.decode(&keys));
         let decoded = chain.apply_with_keys(&records, decoded, keys.as_ref()).expect("transformed");
         let bad_keys = keys.map_or(0, |keys| keys.rejected.len());

@@ -51,15 +51,15 @@ impl ClientSettings {
         let per_partition = bytes / partitions.max(1);
         // An error is told when the consumer is made.
         let direct = self.fetches_directly().unwrap_or(true);
-        let kbytes = if direct { per_partition } else { per_partition * 2 / 5 } / 1024;
+        let (kbytes, most) = if direct { (per_partition / 1024, 4096) } else { (per_partition * 2 / 5 / 1024, 2048) };
         let answer_bytes = (bytes / 4).clamp(256 << 10, 4 << 20);
-        let settings = self.or("queued.max.messages.kbytes", &kbytes.clamp(64, 2048).to_string());
+        let settings = self.or("queued.max.messages.kbytes", &kbytes.clamp(64, most).to_string());
         if direct { settings.or("fetch.max.bytes", &answer_bytes.to_string()) } else { settings }
     }
 }
 
 impl Consumer {
-    /// The next records that are there, of one partition; `None` when there are none. At most about `max_bytes` (1 MiB or one record, where they are
+    /// The next records that are there, of one partition; `None` when there are none. At most about `max_bytes` (4 MiB or one record, where they are
     /// not read by librdkafka). A gap that opens while reading is reported as [`Event::RecordsLost`].
     ///
     /// # Errors
@@ -225,7 +225,7 @@ mod tests {
             ClientSettings::new("b:1").read_ahead(bytes, partitions).get(key).map(str::to_owned).unwrap_or_default()
         };
         let queue = "queued.max.messages.kbytes";
-        assert_eq!([1, 16, 1000].map(|partitions| of(24 << 20, partitions, queue)), ["2048", "1536", "64"]);
+        assert_eq!([1, 16, 1000].map(|partitions| of(24 << 20, partitions, queue)), ["4096", "1536", "64"]);
         assert_eq!(of(24 << 20, 1, "fetch.max.bytes"), "4194304");
         let own = ClientSettings::new("b:1").set(queue, "7").set("security.protocol", "SSL").read_ahead(24 << 20, 16);
         assert_eq!((own.get(queue), own.get("fetch.max.bytes")), (Some("7"), None));

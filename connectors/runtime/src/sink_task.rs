@@ -296,13 +296,13 @@ impl<'a> SinkTask<'a> {
 
 /// The keys of records as their values, and whether they are no objects: what is none to JSON is put into the field `value` of one.
 fn keys_as_values(records: &Records, converter: &Converter) -> (Records, bool) {
-    let as_values = |keys: BinaryArray| Records { values: keys, ..records.clone() };
+    let as_values = |keys: &BinaryArray| Records { values: keys.into(), ..records.clone() };
     let object = |key: &[u8]| key.trim_ascii_start().starts_with(b"{");
     if *converter != Converter::Json || records.keys.iter().flatten().all(object) {
-        return (as_values(records.keys.clone()), false);
+        return (as_values(&records.keys), false);
     }
     let within = |key: &[u8]| if object(key) { key.to_vec() } else { [b"{\"value\":", key, b"}"].concat() };
-    (as_values(records.keys.iter().map(|key| key.map(within)).collect()), true)
+    (as_values(&records.keys.iter().map(|key| key.map(within)).collect()), true)
 }
 
 /// What decides where a row goes: the sink's layout, if it has one, and the transforms, which make the values that it looks at.

@@ -132,14 +132,14 @@ pub(crate) fn decode_and_encode_with_arrow_json(records: &[Records], rows: u64) 
     let json = |e| Error::fatal("arrow-json can't decode the sample").with_source(e);
     let parquet = |e| Error::fatal("can't encode Parquet").with_source(e);
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).set_dictionary_enabled(false).build();
+    let texts: Vec<Vec<u8>> = records.iter().map(|records| records.values.iter().flatten().flatten().copied().collect()).collect();
     let (start, mut seen) = (own_cpu_s()?, 0);
     while seen < rows {
         let before = seen;
         let mut decoder = ReaderBuilder::new(ours.schema()).with_batch_size(BATCH_ROWS).build_decoder().map_err(json)?;
         let mut writer = ArrowWriter::try_new(Vec::new(), ours.schema(), Some(properties.clone())).map_err(parquet)?;
-        for records in records {
-            // The values lie one after the other in one buffer.
-            let mut rest = records.values.value_data();
+        for text in &texts {
+            let mut rest = &text[..];
             while !rest.is_empty() {
                 rest = &rest[decoder.decode(rest).map_err(json)?..];
                 if let Some(batch) = decoder.flush().map_err(json)? {

@@ -1,6 +1,7 @@
 //! Record sets as a broker keeps them, made here by the format's description.
 
 use std::io::Write;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
@@ -108,12 +109,29 @@ fn read_back(all: &[Records]) -> Vec<Record> {
 }
 
 /// Walks a set in steps of so much room.
+/// A set of partition 0 that is not shared.
+fn set_of(bytes: &[u8]) -> Set<'_> {
+    static PARTITION: LazyLock<TopicPartition> = LazyLock::new(|| TopicPartition::new("t", 0));
+    Set { partition: &PARTITION, bytes, buffer: None }
+}
+
+/// Walks a set to its end: what its values are does not depend on whether they are copied.
 fn walk(set: &[u8], place: &mut Place, room_bytes: usize) -> Result<Vec<Record>, Fault> {
+    let buffer = Buffer::from_vec(set.to_vec());
+    let (bytes, mut copied_place) = (&buffer[..], place.clone());
+    let copied = walk_set(set_of(bytes), &mut copied_place, room_bytes);
+    let shared = walk_set(Set { buffer: Some(&buffer), ..set_of(bytes) }, place, room_bytes);
+    assert_eq!(copied.as_ref().ok(), shared.as_ref().ok());
+    assert_eq!((copied_place.byte, copied_place.next), (place.byte, place.next));
+    shared
+}
+
+fn walk_set(set: Set<'_>, place: &mut Place, room_bytes: usize) -> Result<Vec<Record>, Fault> {
     let (mut walker, mut out) = (Walker::new(true), Vec::new());
     loop {
         let before = place.byte;
-        walker.walk(&TopicPartition::new("t", 3), set, place, room_bytes, &mut out)?;
-        if place.byte == set.len() || place.byte == before {
+        walker.walk(set, place, room_bytes, &mut out)?;
+        if place.byte == set.bytes.len() || place.byte == before {
             return Ok(read_back(&out));
         }
     }
@@ -173,7 +191,7 @@ proptest! {
         set[at] = to;
         let (mut place, mut out) = (Place::new(0, Vec::new()), Vec::new());
         // Damage, or records: both are answers.
-        let _ = Walker::new(check).walk(&TopicPartition::new("t", 0), &set, &mut place, usize::MAX, &mut out);
+        let _ = Walker::new(check).walk(set_of(&set), &mut place, usize::MAX, &mut out);
         crate::fuzz::record_set(&set[at..]);
         crate::fuzz::answer(&set[at..]);
     }
@@ -224,11 +242,11 @@ fn the_brokers_time_counts_where_the_topic_says_so() {
 
 #[test]
 fn large_sets_become_several_records() {
-    let records: Vec<_> = (0..25_000).map(|n| value(n, &"x".repeat(60))).collect();
+    let records: Vec<_> = (0..90_000).map(|n| value(n, &"x".repeat(60))).collect();
     let set: Vec<u8> = records.chunks(1000).flat_map(|some| batch(some, 0, -1, some[999].offset)).collect();
     let (mut place, mut out) = (Place::new(0, Vec::new()), Vec::new());
-    Walker::new(true).walk(&TopicPartition::new("t", 0), &set, &mut place, usize::MAX, &mut out).expect("sound");
-    assert_eq!(out.iter().map(Records::len).collect::<Vec<_>>(), [10_000, 10_000, 5000]);
+    Walker::new(true).walk(set_of(&set), &mut place, usize::MAX, &mut out).expect("sound");
+    assert_eq!(out.iter().map(Records::len).collect::<Vec<_>>(), [40_000, 40_000, 10_000]);
     assert_eq!(read_back(&out), records);
 }
 
@@ -243,16 +261,16 @@ fn damage_is_told_with_its_place() {
     };
     let said = |set: &[u8], check, rows| {
         let (mut place, mut out) = (Place::new(3, Vec::new()), Vec::new());
-        let fault = Walker::new(check).walk(&TopicPartition::new("t", 2), set, &mut place, usize::MAX, &mut out).expect_err("damaged");
+        let fault = Walker::new(check).walk(set_of(set), &mut place, usize::MAX, &mut out).expect_err("damaged");
         assert_eq!((read_back(&out).len(), place.next), (rows, 4), "what came before it is there");
         match fault {
             Fault::Checksum(error) => format!("checksum: {}", error.chain()),
             Fault::Lasting(error) => error.chain(),
         }
     };
-    assert!(said(&with(whole.len() - 3, 9), true, 1).starts_with("checksum: t-2: the record batch at offset 4 has a wrong checksum"));
+    assert!(said(&with(whole.len() - 3, 9), true, 1).starts_with("checksum: t-0: the record batch at offset 4 has a wrong checksum"));
     // More records than there are.
-    assert!(said(&with(60, 9), false, 3).starts_with("t-2: the record batch at offset 4 is damaged"));
+    assert!(said(&with(60, 9), false, 3).starts_with("t-0: the record batch at offset 4 is damaged"));
     assert!(said(&with(16, 1), true, 1).contains("is of format 1, which Kafka wrote before 0.11"));
     assert!(said(&with(22, 7), false, 1).contains("can't be decompressed: compression type 7 is not known"));
 }
