@@ -22,6 +22,7 @@ mod routers;
 mod scene;
 mod sink;
 mod tls;
+mod tools;
 mod topics;
 mod transforms;
 mod values;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use lakefeed_core::{ConfigDef, ConfigError, Key, KeyKind, Plugin, PluginKind, nearest, printable};
+use lakefeed_core::{ConfigDef, ConfigError, Key, KeyKind, Plugin, nearest, printable};
 use lakefeed_runtime::{ConnectorFile, NamedKey, Transforms, check, definition};
 use serde_json::{Value, json};
 
@@ -105,53 +105,69 @@ fn error_text(def: &ConfigDef, error: &ConfigError) -> String {
 }
 
 /// `ConfigInfos`: every key with its definition, value and errors.
+///
+/// Each entry has a definition, as in Kafka Connect: tools read its fields without asking whether it is there. So the error of a misspelt
+/// key stands at the key that it nearly is, and a key that has no effect is left out.
 fn infos(plugin: &Plugin, values: &BTreeMap<String, String>, errors: &[ConfigError]) -> Value {
     let def = definition(plugin);
+    let shown = shown_keys(&def, values, errors);
     let mut groups: Vec<&str> = Vec::new();
-    for key in def.iter() {
-        if !groups.contains(&group(key)) {
-            groups.push(group(key));
+    for key in &shown {
+        if !groups.contains(&key.group.as_str()) {
+            groups.push(&key.group);
         }
     }
-    let of = |name: &str| errors.iter().filter(|e| e.key == name).map(|e| error_text(&def, e)).collect::<Vec<_>>();
-    let known = def.iter().enumerate().map(|(i, key)| {
-        let value = key_value(key, values.get(key.name), of(key.name));
-        json!({"definition": key_json(key, i), "value": value})
-    });
-    let mut configs: Vec<Value> = known.collect();
-    let mut named = if plugin.kind() != PluginKind::Processor { Transforms::named_keys(values) } else { Vec::new() };
-    // An alias may be there twice, which is among the errors.
-    let mut seen = HashSet::new();
-    named.retain(|key| seen.insert(key.name.clone()));
-    for (i, NamedKey { name, group, key }) in named.iter().enumerate() {
-        let (mut definition, mut value) = (key_json(key, i), key_value(key, values.get(name), of(name)));
-        (definition["name"], definition["group"], value["name"]) = (text(name), text(group), text(name));
-        configs.push(json!({"definition": definition, "value": value}));
-        if !groups.contains(&group.as_str()) {
-            groups.push(group);
+    let place = |error: &ConfigError| {
+        let own = shown.iter().find(|key| key.name == error.key);
+        // `file` has left no unknown key that is not near to one.
+        let near = || nearest(&error.key, def.iter().map(|key| key.name)).unwrap_or("connector.class");
+        own.map_or_else(near, |key| key.name.as_str()).to_owned()
+    };
+    let placed: Vec<_> = errors.iter().map(|error| (place(error), error)).collect();
+    let config = |(i, NamedKey { name, group, key }): (usize, &NamedKey)| {
+        let here = || placed.iter().filter(|(place, _)| place == name).map(|(_, error)| *error);
+        let told = here().map(|error| error_text(&def, error)).collect();
+        let mut definition = key_json(key, i);
+        (definition["name"], definition["group"]) = (text(name), text(group));
+        if key.name.ends_with('.') {
+            // Of a prefix nothing but the whole name says which setting it is.
+            definition["display_name"] = text(name);
         }
-    }
-    let mut others: Vec<&str> = values.keys().map(String::as_str).chain(errors.iter().map(|e| e.key.as_str())).collect();
-    others.retain(|name| !def.iter().any(|key| key.name == *name) && !named.iter().any(|key| key.name == *name));
-    others.sort_unstable();
-    others.dedup();
-    for name in others {
-        let value = json!({
-            "name": name, "value": values.get(name), "recommended_values": [], "errors": of(name), "visible": true,
-        });
-        configs.push(json!({"definition": null, "value": value}));
-    }
+        json!({"definition": definition, "value": key_value(name, key, values.get(name), here().any(|error| error.key == *name), told)})
+    };
+    let configs: Vec<_> = shown.iter().enumerate().map(config).collect();
     json!({"name": plugin.class, "error_count": errors.len(), "groups": groups, "configs": configs})
 }
 
+/// The keys that an answer shows: those of the plugin, those of the transforms that are named, and those that are given below a prefix,
+/// such as settings of clients.
+fn shown_keys(def: &ConfigDef, values: &BTreeMap<String, String>, errors: &[ConfigError]) -> Vec<NamedKey> {
+    let own = def.iter().map(|key| NamedKey { name: key.name.to_owned(), group: group(key).to_owned(), key: *key });
+    let given = values.keys().chain(errors.iter().map(|error| &error.key)).filter_map(|name| {
+        let (prefix, doc) = def.prefixes().find(|(prefix, _)| name.starts_with(prefix))?;
+        let kind = if is_secret(name) { KeyKind::Password } else { KeyKind::String };
+        Some(NamedKey { name: name.clone(), group: "Other settings".into(), key: Key::new(prefix, kind, doc) })
+    });
+    let mut shown: Vec<_> = own.chain(Transforms::named_keys(values)).chain(given).collect();
+    // An alias may be there twice, which is among the errors.
+    let mut seen = HashSet::new();
+    shown.retain(|key| seen.insert(key.name.clone()));
+    shown
+}
+
+/// Whether the value of a setting that is passed on is a password, by Kafka's names.
+fn is_secret(name: &str) -> bool {
+    ["password", "secret", "sasl.jaas.config", "ssl.keystore.key", "basic.auth.user.info"].iter().any(|end| name.ends_with(end))
+}
+
 /// The value of a key: what was given, else the default; null where it is wrong.
-fn key_value(key: &Key, given: Option<&String>, errors: Vec<String>) -> Value {
+fn key_value(name: &str, key: &Key, given: Option<&String>, wrong: bool, errors: Vec<String>) -> Value {
     let value = match given {
-        Some(_) if !errors.is_empty() => Value::Null,
+        Some(_) if wrong => Value::Null,
         Some(_) if key.kind == KeyKind::Password => text("[hidden]"),
         Some(given) => text(given),
         None if key.kind == KeyKind::Password => Value::Null,
         None => key.default.map_or(Value::Null, text),
     };
-    json!({"name": key.name, "value": value, "recommended_values": key.values, "errors": errors, "visible": true})
+    json!({"name": name, "value": value, "recommended_values": key.values, "errors": errors, "visible": true})
 }
