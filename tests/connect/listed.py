@@ -50,7 +50,7 @@ OF_MODE = {
     "cluster": [
         ("new tasks", r"^(POST /connectors|PUT /connectors/<source>/config) made|^PATCH", r"/body/tasks", r"^\[", r"^\["),
         ("unknown", r"restart", r"/body/message", r"^\"Unknown (connector: nope|task: <sink>-\d)", r"not found"),
-        ("leader", r"forward=false by the second$", r"/status|/body/.*", r"409|conflicting operation|nothing", r"200|nothing|<sink>"),
+        ("leader", r"forward=false by the second$", r"/status|/body/.*", r"409|conflicting operation|nothing", r"200|nothing|sink"),
         ("between workers", r"no signature$", r"/status|/body/.*|/header allow", r"400|missing required signature|nothing", r"40[45]|HTTP 40[45]|GET"),
     ],
     "passwords": [

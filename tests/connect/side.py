@@ -108,7 +108,7 @@ class Side:
             # Lists of things with names are compared by them: their order says nothing.
             if entries and all(names) and len(set(names)) == len(names):
                 return dict(zip(names, entries))
-            return sorted(entries, key=json.dumps) if key in ("groups", "allow") else entries
+            return sorted(entries, key=lambda entry: json.dumps(entry, sort_keys=True)) if key in ("groups", "allow", "tasks") else entries
         return self.plain(value) if isinstance(value, str) else value
 
 
