@@ -43,7 +43,7 @@ soak: ## the lake writer's simulation with fresh seeds and chaos, in turn (MINUT
 	@scripts/setup.sh test
 	@MINUTES=$(MINUTES) tests/stack/run.sh scripts/soak.sh
 
-connect-compare: build ## every REST call against Apache Kafka Connect and Lakefeed side by side, as a table
+connect-compare: build ## every REST call against Apache Kafka Connect and Lakefeed (alone, cluster, passwords), as tables
 	@scripts/setup.sh test
 	@tests/stack/run.sh tests/connect/run.sh target/release/lakefeed
 

@@ -1,10 +1,7 @@
-"""The calls that compare.py makes, in their order, and where the listed differences are seen."""
+"""The calls that a worker alone and those of a cluster are asked, in their order. What a cluster is asked besides is in modes.py."""
 
 from dataclasses import dataclass, field
 from typing import Any
-
-# More lines of both worker files.
-WORKER = "access.control.allow.origin=http://console:8080\naccess.control.allow.methods=GET,PUT"
 
 
 @dataclass
@@ -19,7 +16,13 @@ class Call:
     until: str | None = None
     # Keeps the body for later calls, as `side.saved`.
     save: bool = False
+    # The worker that is asked, where not each (questions) or any (changes) will do.
+    at: int | None = None
     note: str = ""
+
+    def words(self):
+        """The call as the table has it, by which listed differences find it."""
+        return f"{self.method} {self.path}" + (f" {self.note}" if self.note else "")
 
 
 def get(path, until=None, **more):
@@ -318,43 +321,4 @@ CALLS = [
     delete("/connectors/<sink>"),
     delete("/connectors/<sink>", note="again"),
     get("/connectors/<sink>/status", note="deleted"),
-]
-
-# Name of the difference in docs/kafka-connect.md, a pattern of the calls, a pattern of the whole place in the answer, and where they say more than
-# that patterns of what Kafka Connect and what Lakefeed says there.
-NOTHING = r'^"\(nothing\)"$'
-LISTED = [
-    ("commit", r"^GET /( |$)", r"/body/commit"),
-    ("content-type", r"", r"/header content-type", NOTHING, r"application/json"),
-    ("allow", r"no such method|^OPTIONS", r"/header allow"),
-    ("options", r"^OPTIONS", r"/body|/header content-type"),
-    ("slash", r"%2Fx", r"/status|/body|/header content-type", r"400|html|Ambiguous"),
-    ("slash", r"a name with a slash", r"/header location"),
-    # What is there.
-    ("plugins", r"^GET /connector-plugins/?(\?.*)?$", r"/body/.*"),
-    ("keys", r"config$", r"/body/[^/]+", NOTHING, r""),
-    ("keys", r"config$", r"/body/(file|converter\.type|.*plugin\.version)", r"", NOTHING),
-    ("keys", r"validate", r"/body/configs/[^/]+", NOTHING, r'^\{"definition": \{'),
-    ("keys", r"validate", r"/body/configs/(file|.*converter\.type|.*plugin\.version)", r"", NOTHING),
-    ("keys", r"a source's", r"/body/configs/(exactly\.once\.support|offsets\.storage\.topic|topic\.creation\.groups|transaction\..*)", r"", NOTHING),
-    ("definitions", r"config$", r"/body/[^/]+/(display_name|width|importance|default_value|group|type)"),
-    ("definitions", r"validate", r"/body/configs/[^/]+/definition/(display_name|width|importance|default_value|group|type)"),
-    ("definitions", r"validate", r"/body/groups(/.*)?"),
-    ("definitions", r"validate", r"/body/configs/[^/]+/value/(value|recommended_values)"),
-    ("loggers", r"loggers", r"/body(/.*)?", r"", r"^(?!.*error_code)"),
-    ("source offsets", r"<source>/offsets", r"/body/offsets/0/(offset|partition)/.*"),
-    ("source offsets", r"<source>/offsets an empty partition", r"/status|/body/(error_code|message)"),
-    # What is wrong with a configuration.
-    ("errors", r"validate", r"/body/configs/[^/]+/value/errors(/.*)?|/body/error_count"),
-    ("errors", r"config|^POST /connectors ", r"/body/message", r"Connector configuration is invalid", r"Connector configuration is invalid"),
-    ("null", r"a null$", r"/status|/body/.*"),
-    ("unknown class", r"an unknown class", r"/body/message", r"PluginDesc", r"available connectors are"),
-    ("name", r"^PATCH /connectors/<sink>/config another name", r"/status|/body/.*", r"200|nothing|<sink>|connector|sink", r"400|nothing|doesn't match"),
-    ("hints", r"text/plain", r"/body/message"),
-    # Faults that Kafka Connect takes for its own.
-    ("faults", r"", r"/status|/body/error_code", r"^500$", r"^40[04]$"),
-    ("faults", r"", r"/body/message", r'^"(Cannot|org\.apache|Unexpected|No connector|Failed to start task)'),
-    # States.
-    ("trace", r"restart\?includeTasks=true&onlyFailed=true failed", r"/body/tasks/0/trace", r"", NOTHING),
-    ("paused", r"<failed>|a name with a blank", r"/body/tasks", r"^\[\]$"),
 ]

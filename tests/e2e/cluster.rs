@@ -179,6 +179,14 @@ fn a_call_on_any_worker_is_one_of_the_cluster() {
     two.client.done("DELETE", &at("/offsets"), None);
     three.client.done("PATCH", &at("/offsets"), Some(&set));
     assert_eq!(two.client.get(&at("/offsets")), set);
+    // The level of a part of the log is that of one worker, or of all.
+    let level = |member: &Member| member.client.call("GET", "/admin/loggers/any.part", None).1["level"].clone();
+    one.client.done("PUT", "/admin/loggers/any.part", Some(&json!({"level": "ERROR"})));
+    assert_eq!(level(one), "ERROR");
+    assert_eq!(two.client.call("GET", "/admin/loggers/any.part", None).0, 404);
+    two.client.done("PUT", "/admin/loggers/any.part?scope=cluster", Some(&json!({"level": "DEBUG"})));
+    assert_eq!(level(two), "DEBUG");
+    wait_until("the level everywhere", PATIENCE, || members.iter().all(|member| level(member) == "DEBUG"));
     // It is all there after a restart of every worker.
     for member in &mut members {
         stop(&mut member.process);
@@ -227,6 +235,26 @@ fn a_record_that_can_not_be_used_harms_nobody() {
     let (status, said) = member.client.call("PUT", "/connectors/large/config", Some(&large));
     assert!(status == 400 && said["message"].as_str().is_some_and(|m| m.contains("max.message.bytes")), "{status} {said}");
     assert_eq!(member.client.get("/connectors"), json!(["damaged", "good"]));
+    stop(&mut member.process);
+}
+
+#[test]
+fn consumers_of_the_workers_own_group_are_refused() {
+    let cluster = Cluster { group: format!("connect-{}", unique("cluster-name")), ..Cluster::new("cluster-name") };
+    let mut member = cluster.start();
+    let name = cluster.group.trim_start_matches("connect-");
+    let said = format!("conflicts with Connect worker group {}", cluster.group);
+    let mut config = stdout_sink("t");
+    let named = member.client.call("POST", "/connectors", Some(&json!({"name": name, "config": config})));
+    config["consumer.override.group.id"] = cluster.group.clone().into();
+    let told = member.client.call("POST", "/connectors", Some(&json!({"name": "other", "config": config})));
+    for (status, answer) in [named, told] {
+        assert!(status == 400 && answer["message"].as_str().is_some_and(|m| m.contains(&said)), "{status} {answer}");
+    }
+    config["name"] = "other".into();
+    let (_, infos) = member.client.call("PUT", "/connector-plugins/StdoutSinkConnector/config/validate", Some(&config));
+    assert!(infos["error_count"] == 1 && infos.to_string().contains(&said), "{infos}");
+    assert_eq!(member.client.get("/connectors"), json!([]));
     stop(&mut member.process);
 }
 

@@ -23,7 +23,7 @@ PYTHON_PACKAGES=('pyarrow>=18,<27' 'fastavro>=1.9,<2' 'cramjam>=2.8,<3' 'backpor
 cache=${LAKEFEED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lakefeed}/stack
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kafka_libs=$cache/kafka-$KAFKA_VERSION/libs
-# The example connectors; the rest of Kafka Connect comes with Kafka's tools.
+# The example connectors and the extension for passwords; the rest of Kafka Connect comes with Kafka's tools.
 connect_libs=$cache/connect-$KAFKA_VERSION
 minio_binary=$cache/bin/minio
 registry_home=$cache/registry-$REGISTRY_VERSION
@@ -84,7 +84,9 @@ find_go() {
 }
 
 have_kafka() { [ -f "$kafka_libs/kafka_2.13-$KAFKA_VERSION.jar" ]; }
-have_connect() { have_kafka && [ -f "$connect_libs/connect-file-$KAFKA_VERSION.jar" ]; }
+have_connect() {
+  have_kafka && [ -f "$connect_libs/connect-file-$KAFKA_VERSION.jar" ] && [ -f "$connect_libs/connect-basic-auth-extension-$KAFKA_VERSION.jar" ]
+}
 have_minio() { [ -x "$minio_binary" ] && [ "$(cat "$minio_binary.version" 2>/dev/null)" = "$MINIO_VERSION" ]; }
 have_registry() { [ -f "$registry_home/apicurio-registry-app-$REGISTRY_VERSION-runner.jar" ]; }
 have_python() { [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.packages" 2>/dev/null)" = "${PYTHON_PACKAGES[*]}" ]; }
@@ -103,7 +105,7 @@ free_port() {
   done
 }
 
-# answers PORT PATH: whether a server says 200 to GET PATH; without curl, which not every machine has. One connection for question and
+# answers PORT PATH [STATUS]: whether a server says 200 (or STATUS) to GET PATH; without curl, which not every machine has. One connection for question and
 # answer, in a subshell: a refusal ends that only.
 answers() (
   {
@@ -111,7 +113,7 @@ answers() (
       printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&9 &&
       IFS= read -r -t 5 status <&9
   } 2>/dev/null || exit 1
-  case $status in *' 200 '*) exit 0 ;; *) exit 1 ;; esac
+  case $status in *" ${3:-200} "*) exit 0 ;; *) exit 1 ;; esac
 )
 
 # serve NAME DIR READY START: runs one server in the foreground. START PORT makes it (in the background, sets $server), READY PORT

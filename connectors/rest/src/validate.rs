@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use lakefeed_core::{ConfigDef, ConfigError, Key, KeyKind, Plugin, nearest, printable};
-use lakefeed_runtime::{ConnectorFile, NamedKey, Transforms, check, definition};
+use lakefeed_runtime::{ConnectorFile, NamedKey, Transforms, definition};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Fault, object, texts};
@@ -24,7 +24,7 @@ pub(crate) async fn validate(State(app): Shared, Path(class): Path<String>, head
     named(&values)?;
     let plugin = find(&app, &class).ok_or_else(|| unknown_class(&app, &class))?;
     let file = file(&app, values.clone())?;
-    let errors = file.unresolved(check(&file, app.worker.plugins()).err().unwrap_or_default());
+    let errors = file.unresolved(app.worker.errors(&file));
     Ok(Answer::ok(infos(plugin, &values, &errors)))
 }
 

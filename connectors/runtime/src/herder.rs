@@ -191,6 +191,15 @@ impl Worker {
         self.configure(file, Over::This(before)).map(|(_, info)| info)
     }
 
+    /// Everything that is wrong with a configuration.
+    pub fn errors(&self, file: &ConnectorFile) -> Vec<ConfigError> {
+        match self.herder.check(file) {
+            Err(Refusal::Invalid(errors)) => errors,
+            // What is wrong beside the configuration is told when the connector is made.
+            _ => Vec::new(),
+        }
+    }
+
     fn configure(&self, file: &ConnectorFile, over: Over<'_>) -> Result<(bool, ConnectorInfo), Refusal> {
         let connector = self.herder.check(file)?;
         let Some(cluster) = &self.cluster else { return self.herder.configure(file, connector, over) };
@@ -232,6 +241,14 @@ impl Worker {
     pub fn restart(&self, name: &str, which: Restart) -> Result<Vec<u32>, Refusal> {
         self.cluster.as_ref().map_or_else(|| self.herder.restart(name, which), |cluster| cluster.restart(name, which))
     }
+
+    /// Sets the level of a part of the log on all workers of the cluster; one that is alone has set its own.
+    ///
+    /// # Errors
+    /// The brokers of the cluster's topics do not answer.
+    pub fn set_level(&self, part: &str, level: &str) -> Result<(), Refusal> {
+        self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.set_level(part, level))
+    }
 }
 
 /// The connectors of this worker: what calls do to them, or the records of a cluster.
@@ -260,6 +277,7 @@ impl Herder {
     /// Checks a configuration.
     fn check(&self, file: &ConnectorFile) -> Result<Connector, Refusal> {
         let connector = check(file, &self.plugins).map_err(Refusal::Invalid)?;
+        self.shared.config.check_group(&connector).map_err(|error| Refusal::Invalid(vec![error]))?;
         self.shared.config.check_converter(&connector)?;
         Ok(connector)
     }

@@ -18,6 +18,7 @@ mod herder;
 mod incoming;
 mod key_lines;
 mod layout_mark;
+mod levels;
 mod measure;
 mod offsets;
 mod outgoing;

@@ -13,6 +13,7 @@ use crate::connector::{Connector, as_error, check};
 use crate::files::{ConnectorFile, TargetState};
 use crate::herd::Entry;
 use crate::herder::Herder;
+use crate::levels::Levels;
 use crate::offsets::{OffsetFile, OffsetStore};
 use crate::state::StateStore;
 use crate::stats::{TaskState, TaskStats};
@@ -107,6 +108,11 @@ impl Worker {
         self.herder.shared.measure(&self.tasks())
     }
 
+    /// Says who sets levels of the log when a call to any worker of the cluster asks for it.
+    pub fn follow_levels(&self, set: impl Fn(&str, &str) -> Result<(), String> + Send + Sync + 'static) {
+        self.herder.shared.levels.follow(Box::new(set));
+    }
+
     /// The tasks as they are now.
     pub fn tasks(&self) -> Vec<Task> {
         let herd = self.herder.herd();
@@ -183,6 +189,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) budget: Arc<Budget>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) levels: Levels,
     incarnation: String,
     /// The number of the next task that is made: no two have the same.
     serial: AtomicU64,
@@ -199,6 +206,7 @@ impl Shared {
             runtime: Handle::current(),
             budget: Budget::new(config.memory_budget()),
             metrics: Arc::default(),
+            levels: Levels::default(),
             incarnation: incarnation(),
             serial: AtomicU64::new(0),
             offsets,

@@ -15,6 +15,8 @@ use crate::rest_ssl::{self, RestSsl};
 
 /// Where REST calls are answered unless told otherwise: on this machine only.
 const DEFAULT_LISTENER: &str = "http://127.0.0.1:8083";
+/// The key by which a connector's consumers have another group than `connect-NAME`.
+const GROUP_KEY: &str = "consumer.override.group.id";
 
 const KEYS: &[Key] = &[
     Key::new("bootstrap.servers", KeyKind::List, "The brokers to start from, host:port with commas.")
@@ -317,6 +319,23 @@ impl WorkerConfig {
             PluginKind::Source => self.forms(connector).map(|_| ()),
             PluginKind::Processor => self.processor_converter(connector).and_then(|_| self.forms(connector)).map(|_| ()),
         }
+    }
+
+    /// Checks that the consumers of a connector are not of the group of the workers.
+    pub(crate) fn check_group(&self, connector: &Connector) -> Result<(), ConfigError> {
+        let reads = connector.plugin.kind() != PluginKind::Source;
+        let workers = self.cluster().map(|cluster| cluster.group).filter(|_| reads);
+        let settings = connector.group_settings(self);
+        let group = settings.get("group.id").unwrap_or_default();
+        if workers.is_none_or(|workers| workers != group) {
+            return Ok(());
+        }
+        let name = &connector.name;
+        let (key, value, which) = match connector.config.get(GROUP_KEY) {
+            Some(given) => (GROUP_KEY, given, group.to_owned()),
+            None => ("name", name.as_str(), format!("for sink connector named {name}")),
+        };
+        Err(ConfigError::value(key, value, format!("Consumer group {which} conflicts with Connect worker group {group}")))
     }
 
     /// The settings of an admin client.

@@ -48,7 +48,7 @@ impl Follower {
         }
     }
 
-    /// Does what a record says. `live`: it has come after the start; calls for a restart before that have been answered.
+    /// Does what a record says. `live`: it has come after the start; a restart before that has been done, and levels of the log are those of its file again.
     pub(crate) fn apply(&self, record: &LogRecord, live: bool) {
         let Some(of) = self.log.of(record) else { return };
         let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
@@ -90,7 +90,8 @@ impl Follower {
                 self.herder.aim(&name, target.unwrap_or(TargetState::Running))
             }
             Some(Change::Restart(name, which)) if live => self.herder.restart(&name, which).map(|_| ()),
-            Some(Change::Restart(..)) => Ok(()),
+            Some(Change::Level(part, level)) if live => return self.herder.shared.levels.set(&part, &level),
+            Some(Change::Restart(..) | Change::Level(..)) => Ok(()),
         };
         match done {
             // A connector that is not there any more, or a task of somebody else's.

@@ -38,7 +38,7 @@ pub(crate) use offsets::TopicOffsets;
 use follower::Follower;
 use log::Of;
 use member::Member;
-use records::{Pair, StatusKey, connector_record, restart_record, target_record};
+use records::{Pair, StatusKey, connector_record, level_record, restart_record, target_record};
 
 /// How long a change is tried while other workers make theirs.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -142,12 +142,6 @@ impl Cluster {
     /// Writes the configuration of a connector, if that is granted and `wanted`.
     fn write_connector(&self, file: &ConnectorFile, mut wanted: impl FnMut(&Herd) -> Result<bool, Refusal>) -> Result<(), Refusal> {
         let name = file.name();
-        if format!("connect-{name}") == self.log.config.group {
-            return Err(Refusal::Wrong(format!(
-                "Consumer group for sink connector named {name} conflicts with Connect worker group {}",
-                self.log.config.group
-            )));
-        }
         self.write(|herd| {
             if !wanted(herd)? {
                 return Ok(Vec::new());
@@ -188,6 +182,11 @@ impl Cluster {
         }
         self.write(|herd| if herd.knows(name) { Ok(vec![restart_record(name, which)]) } else { Err(Refusal::Unknown) })?;
         Ok(numbers)
+    }
+
+    /// Sets the level of a part of every worker's log.
+    pub(crate) fn set_level(&self, part: &str, level: &str) -> Result<(), Refusal> {
+        self.write(|_| Ok(vec![level_record(part, level)]))
     }
 
     /// Decides on what the config topic holds now, and writes. Returns when this worker has applied it.

@@ -15,6 +15,7 @@ pub(crate) type Pair = (String, Option<String>);
 const CONNECTOR: &str = "connector-";
 const TARGET: &str = "target-state-";
 const RESTART: &str = "restart-connector-";
+const LEVEL: &str = "logger-cluster-";
 
 /// A record of the config topic.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) enum Change {
     Target(String, Option<TargetState>),
     /// Tasks are to start over.
     Restart(String, Restart),
+    /// A part of every worker's log has another level.
+    Level(String, String),
 }
 
 /// Reads a record of the config topic; `None`: one that says nothing to a worker of this kind, such as Kafka Connect's task configurations.
@@ -34,6 +37,11 @@ pub(crate) fn read_change(key: &str, value: Option<&[u8]>) -> Result<Option<Chan
     }
     if let Some(name) = key.strip_prefix(TARGET) {
         return Ok(Some(Change::Target(name.to_owned(), value.map(target).transpose()?)));
+    }
+    if let (Some(part), Some(value)) = (key.strip_prefix(LEVEL), value) {
+        let value = object(value)?;
+        let level = value.get("level").and_then(Value::as_str).ok_or("the value has no text \"level\"")?;
+        return Ok(Some(Change::Level(part.to_owned(), level.to_owned())));
     }
     match (key.strip_prefix(RESTART), value) {
         (Some(name), Some(value)) => Ok(Some(Change::Restart(name.to_owned(), restart(value)?))),
@@ -95,6 +103,11 @@ pub(crate) fn restart_record(name: &str, which: Restart) -> Pair {
         value["task"] = task.into();
     }
     (format!("{RESTART}{name}"), Some(value.to_string()))
+}
+
+/// The level of a part of every worker's log.
+pub(crate) fn level_record(part: &str, level: &str) -> Pair {
+    (format!("{LEVEL}{part}"), Some(json!({"level": level}).to_string()))
 }
 
 /// The key of a record of the status topic.
@@ -241,6 +254,7 @@ mod tests {
         for which in [Restart::All, Restart::Failed, Restart::One(7)] {
             assert_eq!(read(&restart_record("a", which)), Some(Change::Restart("a".into(), which)));
         }
+        assert_eq!(read(&level_record("a.b", "DEBUG")), Some(Change::Level("a.b".into(), "DEBUG".into())));
         for key in
             [StatusKey::Connector("a-1".into()), StatusKey::Task("a-1".into(), 2), StatusKey::Topic("a:connector-b".into(), "t".into())]
         {
@@ -262,7 +276,9 @@ mod tests {
         assert_eq!(change("target-state-c", r#"{"state":"PAUSED"}"#), Ok(Some(Change::Target("c".into(), Some(TargetState::Paused)))));
         let stopped = change("target-state-c", r#"{"state":"PAUSED","state.v2":"STOPPED"}"#);
         assert_eq!(stopped, Ok(Some(Change::Target("c".into(), Some(TargetState::Stopped)))));
-        for other in ["task-c-0", "commit-c", "session-key", "tasks-fencing-c", "cluster.logger.root"] {
+        let level = change("logger-cluster-org.apache", r#"{"level":"ERROR"}"#);
+        assert_eq!(level, Ok(Some(Change::Level("org.apache".into(), "ERROR".into()))));
+        for other in ["task-c-0", "commit-c", "session-key", "tasks-fencing-c"] {
             assert_eq!(change(other, "{}"), Ok(None), "{other}");
         }
         let status = Status::parse(r#"{"state":"RUNNING","trace":null,"worker_id":"a:8083","generation":12,"version":"4.1"}"#);
@@ -277,6 +293,7 @@ mod tests {
         }
         assert!(read_change("target-state-c", Some(b"{}")).is_err());
         assert!(read_change("restart-connector-c", Some(b"no")).is_err());
+        assert!(read_change("logger-cluster-root", Some(b"{}")).is_err());
         assert!(read_offset("{}", None).is_err());
     }
 
