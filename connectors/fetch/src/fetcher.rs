@@ -179,10 +179,10 @@ impl Fetcher {
         self.shared.lock().lanes.iter().map(|(partition, lane)| (partition.clone(), lane.end)).collect()
     }
 
-    /// What is held at most ahead of the reader, about.
+    /// What is held at most ahead of the reader, about: full queues, and for each broker the answer that comes and a buffer that is kept.
     pub fn queue_bytes(&self) -> usize {
         let settings = &self.shared.settings;
-        self.shared.lock().lanes.len() * settings.queue_bytes + self.brokers.len() * settings.max_bytes as usize
+        self.shared.lock().lanes.len() * settings.queue_bytes + self.brokers.len() * 2 * settings.max_bytes as usize
     }
 }
 
