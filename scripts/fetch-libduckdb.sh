@@ -77,7 +77,7 @@ library_from_npm() {
   command -v npm >/dev/null || return 1
   say "fetching the DuckDB library $VERSION ($package)"
   (cd "$work" && npm pack --loglevel=error "$package" >npm.log 2>&1 </dev/null) || {
-    say "npm could not fetch it: $(tail -n 3 "$work/npm.log")"
+    say "npm could not fetch it: $(grep -v -e _logs/ -e "complete log" -e "^npm ERR! *$" "$work/npm.log" | tail -n 3)"
     return 1
   }
   verify 512 "$npm_sha512" "$(ls "$work"/*.tgz)"
