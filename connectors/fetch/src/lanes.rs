@@ -43,7 +43,7 @@ pub(crate) struct Rest {
 
 /// One partition.
 ///
-/// Memory: `queue_bytes` of records, and one answer's part beyond that; or one batch, if that is larger.
+/// Memory: `queue_bytes` of records, and one answer's part beyond that; or one batch, if that is larger. Records that share a buffer are at least half of it.
 #[derive(Debug)]
 pub(crate) struct Lane {
     /// Another one after each seek: what was asked for before belongs to nobody.
