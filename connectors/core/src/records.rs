@@ -8,7 +8,7 @@ use arrow_array::{Array, BinaryArray, BinaryViewArray, ListArray, StringArray, S
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Fields};
 
-/// Values that are copied lie in blocks of this size, unless a builder is told how many bytes there are.
+/// The least and the most that is allocated at once for values that are copied; in between it is what a builder is told of their bytes.
 const BLOCK_BYTES_MIN: usize = 8 << 10;
 const BLOCK_BYTES_MAX: usize = 16 << 20;
 
