@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use lakefeed_core::{Error, Result};
 
+use crate::access::{Proxy, Role};
+
 /// A store and how to speak to it. Made by hand, from a connector's keys ([`StoreConfig::from_config`]) or from a command line
 /// ([`StoreConfig::from_url`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +61,10 @@ pub struct S3Settings {
     pub path_style: bool,
     /// Transfer acceleration of AWS. Not together with `path_style` or `endpoint`.
     pub accelerate: bool,
+    /// A role to assume with these credentials.
+    pub role: Option<Role>,
+    /// The proxy to go through.
+    pub proxy: Option<Proxy>,
     /// Encryption at rest.
     pub sse: Option<Sse>,
     /// The canned ACL of new objects, for example `bucket-owner-full-control`.
@@ -88,6 +94,8 @@ impl Default for S3Settings {
             session_token: None,
             path_style: true,
             accelerate: false,
+            role: None,
+            proxy: None,
             sse: None,
             acl: None,
             tags: Vec::new(),

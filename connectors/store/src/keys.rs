@@ -1,9 +1,11 @@
 //! The keys of a connector that concern its store, with the names of Confluent's S3 sink.
 
+use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lakefeed_core::{Config, ConfigError, Importance, Key, KeyKind};
 
+use crate::access;
 use crate::config::{check_endpoint, file_url};
 use crate::{S3Settings, Secret, Sse, StoreConfig};
 
@@ -47,13 +49,6 @@ static KEYS: &[Key] = &[
     ),
     key("aws.secret.access.key", KeyKind::Password, "The secret that goes with `aws.access.key.id`."),
     key("aws.session.token", KeyKind::Password, "The token that goes with temporary credentials in `aws.access.key.id`."),
-    key(
-        "s3.credentials.provider.class",
-        KeyKind::Class,
-        "Accepted for the sake of existing files, without effect: the default chain of AWS is used. To assume a role, name it in a profile \
-         (`role_arn` in ~/.aws/config and AWS_PROFILE).",
-    )
-    .importance(Importance::Low),
     key(
         "s3.ssea.name",
         KeyKind::String,
@@ -104,11 +99,19 @@ static KEYS: &[Key] = &[
     )
     .importance(Importance::Low)
     .validator(|v| tags(v).map(|_| ())),
+    key(
+        "s3.object.behavior.on.tagging.error",
+        KeyKind::String,
+        "Accepted for the sake of existing files, without effect: tags are sent with the object, so none is there without them.",
+    )
+    .values(&["ignore", "fail"])
+    .importance(Importance::Low),
 ];
 
 /// The keys that concern the store; a plugin adds them to its own.
 pub fn keys() -> &'static [Key] {
-    KEYS
+    static ALL: LazyLock<Vec<Key>> = LazyLock::new(|| [KEYS, &access::KEYS].concat());
+    &ALL
 }
 
 impl StoreConfig {
@@ -147,6 +150,8 @@ impl StoreConfig {
             part_retries: number(config, "s3.part.retries", 3),
             retry_backoff_ms: number(config, "s3.retry.backoff.ms", 200),
             send_checksums: config.bool("s3.send.digest"),
+            role: access::role(config, &mut errors),
+            proxy: access::proxy(config, &mut errors),
             ..S3Settings::default()
         };
         contradictions(&s3, &mut errors);

@@ -13,6 +13,7 @@
 //!
 //! **Time**: every request has a limit (see [`S3Settings`]); only a local disk that hangs (NFS) can make a call wait for ever.
 
+mod access;
 mod config;
 mod key;
 mod keys;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lakefeed_core::{Error, Result, TaskMetrics};
 
+pub use access::{Proxy, Role};
 pub use config::{Location, S3Settings, Secret, Sse, StoreConfig};
 pub use keys::keys;
 use requests::RequestCounters;

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Builder, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
-use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_sdk_s3::config::{
+    Builder, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient,
+};
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder as HttpBuilder, Connector};
 
-use crate::S3Settings;
 use crate::requests::RequestCounters;
+use crate::{Proxy, Role, S3Settings};
+
+const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
 
 /// The region that stores of other makers expect unless told otherwise, and that of AWS when nothing says another.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -46,11 +52,18 @@ pub(crate) async fn connect(settings: &S3Settings, counters: Option<RequestCount
         loader = loader.credentials_provider(Credentials::new(id, secret.reveal(), token, None, "lakefeed"));
     }
     let shared = loader.load().await;
+    let role = match &settings.role {
+        Some(role) => Some(SharedCredentialsProvider::new(assume(role, &shared).await)),
+        None => None,
+    };
 
     let mut builder = Builder::from(&shared).force_path_style(settings.path_style).accelerate(settings.accelerate);
     let region = shared.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
     if shared.region().is_none() {
         builder = builder.region(Region::new(region.clone()));
+    }
+    if let Some(role) = role {
+        builder = builder.credentials_provider(role);
     }
     if let Some(counters) = counters {
         builder = builder.interceptor(counters);
@@ -68,12 +81,35 @@ pub(crate) async fn connect(settings: &S3Settings, counters: Option<RequestCount
     Connection { client: Client::from_conf(builder.build()), endpoint }
 }
 
+/// Credentials of a role; STS is asked by the first request, and again before they expire.
+async fn assume(role: &Role, shared: &SdkConfig) -> AssumeRoleProvider {
+    let builder = AssumeRoleProvider::builder(&role.arn).session_name(&role.session_name).configure(shared);
+    match &role.external_id {
+        Some(id) => builder.external_id(id.reveal()).build().await,
+        None => builder.build().await,
+    }
+}
+
 /// With ring for TLS. Where nothing needs TLS, the certificates of the system are not even read (a container may have none).
 fn http_client(settings: &S3Settings) -> SharedHttpClient {
-    let plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    if plain && settings.access_key_id.is_some() {
-        HttpBuilder::new().build_http()
-    } else {
-        HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+    let plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) && settings.access_key_id.is_some();
+    match settings.proxy.as_ref().and_then(proxy) {
+        Some(proxy) => HttpBuilder::new().build_with_connector_fn(move |settings, components| {
+            let mut builder = Connector::builder().proxy_config(proxy.clone());
+            builder.set_connector_settings(settings.cloned());
+            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            if plain { builder.build_http() } else { builder.tls_provider(TLS).build() }
+        }),
+        None if plain => HttpBuilder::new().build_http(),
+        None => HttpBuilder::new().tls_provider(TLS).build_https(),
     }
+}
+
+/// `None` for an address that is none; the configuration has been checked.
+fn proxy(proxy: &Proxy) -> Option<ProxyConfig> {
+    let config = ProxyConfig::all(proxy.url.as_str()).ok()?;
+    Some(match &proxy.credentials {
+        Some((user, password)) => config.with_basic_auth(user, password.reveal()),
+        None => config,
+    })
 }

@@ -7,6 +7,7 @@ use lakefeed_formats::{Place, RoutedTopic, Transforms};
 use lakefeed_layout::{KeyLayout, NameLimits};
 use lakefeed_store::{Location, StoreConfig};
 
+use crate::accepted;
 use crate::format::{Format, keys as format};
 use crate::metadata::MetadataColumn;
 use crate::partitioner::{Term, TimeSource};
@@ -18,7 +19,6 @@ use crate::time::Zone;
 const PARTS_MAX: usize = 9_000;
 
 const KEYS: &[Key] = &[
-    Key::new("storage.class", KeyKind::Class, "Accepted as in the Confluent S3 sink.").importance(Importance::Low).group("Files"),
     Key::new("topics.dir", KeyKind::String, "What every key begins with, before the topic: a relative path; blank: nothing.")
         .default("topics")
         .validator(topics_dir)
@@ -76,16 +76,6 @@ const KEYS: &[Key] = &[
     .default("-1")
     .validator(interval)
     .group("Closing files"),
-    Key::new(
-        "rotate.file.on.partition.change",
-        KeyKind::Boolean,
-        "Accepted as in the Confluent S3 sink; rows of one lake partition never close files of another.",
-    )
-    .importance(Importance::Low)
-    .group("Closing files"),
-    Key::new("max.write.duration.ms", KeyKind::Long, "Accepted as in the Confluent S3 sink; writing never blocks the group.")
-        .importance(Importance::Low)
-        .group("Closing files"),
     Key::new("parquet.row.group.bytes", KeyKind::Long, "Bytes of rows in memory (before encoding) that make a row group.")
         .default("16777216")
         .validator(positive)
@@ -103,18 +93,13 @@ const KEYS: &[Key] = &[
     .values(&["fail", "ignore"])
     .group("Files"),
     Key::new(
-        "schema.compatibility",
-        KeyKind::String,
-        "Accepted as in the Confluent S3 sink; columns are added and types widen, whatever it says.",
+        "report.null.values.to.dlq",
+        KeyKind::Boolean,
+        "Whether records that behavior.on.null.values=ignore leaves out become dead letters, if those have a topic (errors.tolerance=all, errors.deadletterqueue.topic.name).",
     )
-    .values(&["NONE", "BACKWARD", "FORWARD", "FULL", "BACKWARD_TRANSITIVE", "FORWARD_TRANSITIVE", "FULL_TRANSITIVE"])
+    .default("true")
     .importance(Importance::Low)
     .group("Files"),
-    Key::new("schemas.cache.config", KeyKind::Int, "Accepted as in the Confluent S3 sink.").importance(Importance::Low).group("Files"),
-    Key::new("enhanced.avro.schema.support", KeyKind::Boolean, "Accepted as in the Confluent S3 sink.")
-        .importance(Importance::Low)
-        .group("Files"),
-    Key::new("connect.meta.data", KeyKind::Boolean, "Accepted as in the Confluent S3 sink.").importance(Importance::Low).group("Files"),
     Key::new("retry.backoff.ms", KeyKind::Long, "The first wait before a request to the store is made again; it doubles up to 10 s.")
         .default("500")
         .validator(non_negative)
@@ -134,24 +119,13 @@ const KEYS: &[Key] = &[
     )
     .default("86400000")
     .group("S3"),
-    Key::new("enable.conditional.writes", KeyKind::Boolean, "Accepted as in the Confluent S3 sink; writes are always conditional.")
-        .importance(Importance::Low)
-        .group("S3"),
-    Key::new(
-        "s3.elastic.buffer.enable",
-        KeyKind::Boolean,
-        "Accepted as in the Confluent S3 sink; buffers always grow with their contents.",
-    )
-    .importance(Importance::Low)
-    .group("S3"),
-    Key::new("s3.elastic.buffer.init.capacity", KeyKind::Int, "Accepted as in the Confluent S3 sink.")
-        .importance(Importance::Low)
-        .group("S3"),
 ];
 
 /// The keys of the sink.
 pub(crate) fn definition() -> ConfigDef {
-    ConfigDef::new().keys(lakefeed_store::keys()).keys(format::KEYS).keys(KEYS).keys(partitioning::KEYS)
+    let (licence, doc) = accepted::LICENCE;
+    let keys = [lakefeed_store::keys(), format::KEYS, KEYS, partitioning::KEYS, accepted::KEYS];
+    keys.into_iter().fold(ConfigDef::new(), ConfigDef::keys).prefix(licence, doc)
 }
 
 /// What the keys say.
@@ -176,7 +150,7 @@ pub(crate) struct Settings {
     pub(crate) metadata: Vec<MetadataColumn>,
     pub(crate) row_group_bytes: usize,
     pub(crate) part_bytes: usize,
-    pub(crate) ignore_nulls: bool,
+    pub(crate) nulls: Nulls,
     pub(crate) retry_backoff_ms: u64,
     pub(crate) denied_timeout_ms: u64,
     pub(crate) abort_age_ms: Option<i64>,
@@ -192,6 +166,15 @@ pub(crate) struct CloseRules {
     pub(crate) age_ms: Option<i64>,
     pub(crate) idle_ms: Option<i64>,
     pub(crate) zone: Zone,
+}
+
+/// What becomes of records without a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nulls {
+    Fail,
+    Ignore,
+    /// Left out, and told to the dead letters.
+    Report,
 }
 
 impl Settings {
@@ -249,7 +232,7 @@ impl Settings {
             metadata: config.list("metadata.columns").into_iter().filter_map(|name| MetadataColumn::parse(name).ok()).collect(),
             row_group_bytes: size(config, "parquet.row.group.bytes"),
             part_bytes: size(config, "s3.part.size"),
-            ignore_nulls: config.text("behavior.on.null.values") == "ignore",
+            nulls: nulls(config),
             retry_backoff_ms: config.int("retry.backoff.ms").and_then(|n| u64::try_from(n).ok()).unwrap_or(500).max(1),
             denied_timeout_ms: config.int("s3.denied.timeout.ms").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             abort_age_ms: config.int("s3.multipart.abort.age.ms").filter(|ms| *ms >= 0),
@@ -334,6 +317,16 @@ fn close_rules(config: &Config) -> CloseRules {
         age_ms: interval("rotate.age.ms"),
         idle_ms: interval("rotate.idle.ms"),
         zone: zone(config),
+    }
+}
+
+/// As in the Confluent S3 sink: what is ignored is reported where dead letters have a topic.
+fn nulls(config: &Config) -> Nulls {
+    let has_letters = config.text("errors.tolerance") == "all" && config.get("errors.deadletterqueue.topic.name").is_some();
+    match config.text("behavior.on.null.values") {
+        "ignore" if has_letters && config.bool("report.null.values.to.dlq") => Nulls::Report,
+        "ignore" => Nulls::Ignore,
+        _ => Nulls::Fail,
     }
 }
 

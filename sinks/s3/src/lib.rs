@@ -4,6 +4,7 @@
 //! function of topic, Kafka partition, lake partition and first offset. [`ledger`] is the bookkeeping that makes this exactly-once for any
 //! reason to close a file; `tests/simulation.rs` runs it through faults.
 
+mod accepted;
 mod config;
 mod error_output;
 mod file;

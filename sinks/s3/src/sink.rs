@@ -12,7 +12,7 @@ use lakefeed_core::{
 use lakefeed_store::Store;
 use tokio::sync::mpsc;
 
-use crate::config::Settings;
+use crate::config::{Nulls, Settings};
 use crate::error_output::ErrorOutput;
 use crate::metadata;
 use crate::metrics::{Cause, SinkMetrics};
@@ -225,14 +225,13 @@ impl Sink for S3Sink {
 
     fn put(&mut self, batch: Batch, context: &mut SinkContext) -> Result<()> {
         let now_ms = self.clock.now_ms();
-        if !self.shared.settings.ignore_nulls {
-            for offset in &batch.tombstones {
-                context.reject(
-                    *offset,
-                    None,
-                    "the record has no value; set behavior.on.null.values=ignore to leave such records out".into(),
-                );
-            }
+        let why = match self.shared.settings.nulls {
+            Nulls::Fail => Some("the record has no value; set behavior.on.null.values=ignore to leave such records out"),
+            Nulls::Report => Some("the record has no value and is left out; set report.null.values.to.dlq=false not to be told"),
+            Nulls::Ignore => None,
+        };
+        for (offset, why) in why.iter().flat_map(|why| batch.tombstones.iter().map(move |offset| (offset, why))) {
+            context.reject(*offset, None, (*why).into());
         }
         let batch = self.fit_for_metadata(batch, context)?;
         let groups = self.partitioner.group(&batch, now_ms);

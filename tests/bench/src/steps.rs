@@ -24,6 +24,9 @@ pub(crate) const PEAK_BYTES: f64 = (256 << 20) as f64;
 /// The most requests for a GB (10^9 bytes) of input.
 const REQUESTS: f64 = 100.0;
 
+/// How often the motor rows are in the topic of W1: start and end of a run are to be a small part of it, of its seconds too.
+const PASSES: u64 = 6;
+
 /// What `--only` takes.
 pub(crate) const STEPS: [&str; 12] =
     ["csv", "processor", "sink", "w1", "w2", "w3", "w4", "partitions", "memory", "freshness", "bad-rows", "start"];
@@ -136,16 +139,16 @@ impl Bench {
         command
     }
 
-    /// The motor rows three times: start and end of a run are a small part of it.
+    /// The motor rows [`PASSES`] times.
     fn motor(&mut self) -> Result<Topic> {
         let (file, name) = (self.csv_file()?, self.bed.name("motor"));
-        for _ in 0..3 {
+        for _ in 0..PASSES {
             let output = run(&mut self.produce(&file, &name), LIMIT);
             if output.code != Some(0) {
                 return Err(Error::fatal(format!("{}: {}", output.command, output.stderr)));
             }
         }
-        let (rows, sample) = (self.rows * 3, floors::sample(&self.bed.settings, &name)?);
+        let (rows, sample) = (self.rows * PASSES, floors::sample(&self.bed.settings, &name)?);
         Ok(Topic { name, rows, bytes: floors::bytes_of(&sample, rows) })
     }
 
@@ -237,7 +240,7 @@ impl Bench {
     }
 
     fn w4(&mut self) -> Result<()> {
-        let topic = self.topic("small", Workload::Small, PARTITIONS, self.rows * 5)?;
+        let topic = self.topic("small", Workload::Small, PARTITIONS, self.rows * 10)?;
         let targets = (Some(1_500_000.0), None);
         let drained =
             self.parquet("w4: events of 70 bytes to Parquet on MinIO", &topic, &[&PLAIN[..], &SOON].concat(), Shape::Plain, targets)?;
