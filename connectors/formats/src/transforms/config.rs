@@ -324,8 +324,11 @@ fn step(
 ) -> Result<Step, Vec<ConfigError>> {
     let class = class.ok_or_else(|| vec![ConfigError::key("type", format!("is required, because transforms names {alias}"))])?;
     let (found, of_key) = transform_class(class).map_err(|message| vec![ConfigError::value("type", class, message)])?;
-    let config = ConfigDef::new().keys(COMMON).keys(found.keys).parse(values).map_err(|errors| own_hint(errors, found.name))?;
+    let (config, errors) = ConfigDef::new().keys(COMMON).keys(found.keys).read(values);
     let condition = condition(&config, found.name, predicates);
+    if !errors.is_empty() {
+        return Err(own_hint(errors, found.name).into_iter().chain(condition.err()).collect());
+    }
     let transform = (found.make)(&config);
     match (transform, condition) {
         (Ok(transform), Ok(condition)) => {
