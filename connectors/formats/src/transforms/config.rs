@@ -94,7 +94,7 @@ const CLASSES: &[Class<Transform>] = &[
         keys: &[
             text("field", "The field; without it the whole value."),
             text("target.type", "What the time becomes.").required().values(&["string", "unix", "Date", "Time", "Timestamp"]),
-            text("format", "The pattern of text, as SimpleDateFormat has it; the time zone is UTC."),
+            text("format", "The pattern of text, as SimpleDateFormat has it in the locale en; the time zone is UTC."),
             text("unix.precision", "What numbers count.").default("milliseconds").values(&[
                 "seconds",
                 "milliseconds",
@@ -159,7 +159,7 @@ const CLASSES: &[Class<Transform>] = &[
         name: "TimestampRouter",
         keys: &[
             text("topic.format", "The name of the topic, with ${topic} and ${timestamp}.").default("${topic}-${timestamp}"),
-            text("timestamp.format", "The pattern of the timestamp, as SimpleDateFormat has it; the time zone is UTC.").default("yyyyMMdd"),
+            text("timestamp.format", "The pattern of the timestamp, as SimpleDateFormat has it in the locale en; the time zone is UTC.").default("yyyyMMdd"),
         ],
         make: TimestampRouter::make,
     },
