@@ -159,7 +159,8 @@ const CLASSES: &[Class<Transform>] = &[
         name: "TimestampRouter",
         keys: &[
             text("topic.format", "The name of the topic, with ${topic} and ${timestamp}.").default("${topic}-${timestamp}"),
-            text("timestamp.format", "The pattern of the timestamp, as SimpleDateFormat has it in the locale en; the time zone is UTC.").default("yyyyMMdd"),
+            text("timestamp.format", "The pattern of the timestamp, as SimpleDateFormat has it in the locale en; the time zone is UTC.")
+                .default("yyyyMMdd"),
         ],
         make: TimestampRouter::make,
     },
