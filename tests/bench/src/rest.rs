@@ -11,20 +11,44 @@ use crate::sinks::{self, FILE, W1};
 use crate::steps::{Bench, title};
 use crate::table::Target::{AtLeast, AtMost};
 use crate::table::{Unit, percentile};
-use crate::testbed::{PATIENCE, Setting};
+use crate::testbed::{PATIENCE, Setting, Testbed};
+use crate::workloads::Topic;
 
 /// How often somebody calls; each call has a connection of its own.
 const EVERY: Duration = Duration::from_millis(10);
 /// Of fewer calls the slowest hundredth says nothing.
 const ENOUGH: usize = 300;
+/// How often the topic is drained for them, at most.
+const DRAINS: usize = 3;
 /// What has grown to the rows of the topic when all of them have been read.
 const READ: &str = "lakefeed_records_in_total{";
 
 pub(crate) fn step(bench: &mut Bench) -> Result<()> {
     let motor = bench.motor()?;
-    let (bed, bucket) = (&bench.bed, bench.bed.minio.bucket());
-    let ends = floors::ends(&bed.settings, &motor.name)?;
-    let own: [Setting<'_>; 1] = [("topics", Some(&motor.name))];
+    let mut took_ms = Vec::new();
+    for _ in 0..DRAINS {
+        took_ms.extend(drain(&bench.bed, &motor)?);
+        if took_ms.len() >= ENOUGH {
+            break;
+        }
+    }
+    took_ms.sort_by(f64::total_cmp);
+    bench.report.step(title("rest: GET of the root, all states, a state, a configuration while a sink drains motor JSON", &motor));
+    let report = &mut bench.report;
+    report.add("calls; with fewer the run is too short to tell", Unit::Count, took_ms.len() as f64, Some(AtLeast(ENOUGH as f64)));
+    if took_ms.len() >= ENOUGH {
+        report.add("half of the calls answered within", Unit::Millis, percentile(&took_ms, 50.0), None);
+        report.add("99 % of the calls answered within", Unit::Millis, percentile(&took_ms, 99.0), Some(AtMost(10.0)));
+        report.add("all calls answered within", Unit::Millis, percentile(&took_ms, 100.0), None);
+    }
+    Ok(())
+}
+
+/// Calls from the first row that the sink has read until the last; how many milliseconds each took.
+fn drain(bed: &Testbed, topic: &Topic) -> Result<Vec<f64>> {
+    let bucket = bed.minio.bucket();
+    let ends = floors::ends(&bed.settings, &topic.name)?;
+    let own: [Setting<'_>; 1] = [("topics", Some(&topic.name))];
     let mut worker = bed.worker(FILE, &bucket, &[&own[..], &W1].concat())?;
     let address = worker.address()?;
     let of = |what: &str| format!("/connectors/{}/{what}", worker.name());
@@ -34,7 +58,7 @@ pub(crate) fn step(bench: &mut Bench) -> Result<()> {
         thread::sleep(EVERY);
     }
     let mut took_ms = Vec::new();
-    while read(&address)? < motor.rows {
+    while read(&address)? < topic.rows {
         worker.check()?;
         for path in &paths {
             let start = Instant::now();
@@ -44,27 +68,16 @@ pub(crate) fn step(bench: &mut Bench) -> Result<()> {
             thread::sleep(EVERY.saturating_sub(took));
         }
     }
-    while !worker.has_committed(&motor.name, &ends)? {
+    while !worker.has_committed(&topic.name, &ends)? {
         worker.check()?;
         thread::sleep(EVERY);
     }
     worker.stop()?;
     let rows = sinks::lake(bed, &bucket)?.rows;
-    if rows != motor.rows {
-        return Err(Error::fatal(format!("topic {}: {rows} rows are in the lake, expected {}", motor.name, motor.rows)));
+    if rows != topic.rows {
+        return Err(Error::fatal(format!("topic {}: {rows} rows are in the lake, expected {}", topic.name, topic.rows)));
     }
-    took_ms.sort_by(f64::total_cmp);
-    bench
-        .report
-        .step(title("rest: GET of the root, of all states, of a state and of a configuration while a sink drains motor JSON", &motor));
-    let report = &mut bench.report;
-    report.add("calls; fewer: too short a run, take more --rows", Unit::Count, took_ms.len() as f64, Some(AtLeast(ENOUGH as f64)));
-    if took_ms.len() >= ENOUGH {
-        report.add("half of the calls answered within", Unit::Millis, percentile(&took_ms, 50.0), None);
-        report.add("99 % of the calls answered within", Unit::Millis, percentile(&took_ms, 99.0), Some(AtMost(10.0)));
-        report.add("all calls answered within", Unit::Millis, percentile(&took_ms, 100.0), None);
-    }
-    Ok(())
+    Ok(took_ms)
 }
 
 /// The records that the worker has read so far.
