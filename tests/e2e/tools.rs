@@ -91,3 +91,30 @@ fn the_forms_of_tools_can_be_made_from_every_validation() {
     assert!(!answer.to_string().contains("sesame"), "{answer}");
     stop(&mut worker);
 }
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let dir = TempDir::new().expect("temporary folder");
+    let mut worker = empty_worker(&dir);
+    let client = Client::of(&mut worker);
+    let config = json!({
+        "connector.class": "StdoutSinkConnector", "topcs": "t", "tasks.max": "many", "transforms": "f", "transforms.f.type": "Filter",
+    });
+    let mut errors = read_validation(&client.done("PUT", "/connector-plugins/StdoutSinkConnector/config/validate", Some(&config)));
+    errors.sort();
+    let expected = [
+        ("name", "Missing required configuration \"name\" which has no default value."),
+        ("tasks.max", "Invalid value many for configuration tasks.max: Not a number of type INT"),
+        ("topics", "Invalid configuration topics: is required (or topics.regex)"),
+        ("topics", "Unknown configuration \"topcs\"; did you mean 'topics'?"),
+        ("transforms.f.predicate", "Invalid configuration transforms.f.predicate: is required: Filter without one would drop every record"),
+    ];
+    assert_eq!(errors.iter().map(|(key, error)| (&**key, &**error)).collect::<Vec<_>>(), expected);
+    let (status, refused) = client.call("POST", "/connectors", Some(&json!({"name": "c", "config": config})));
+    let said = refused["message"].as_str().unwrap_or_default();
+    assert!(status == 400 && said.contains("the following 4 error(s)"), "{status} {refused}");
+    for (_, error) in &expected[1..] {
+        assert!(said.contains(error), "{error}: {said}");
+    }
+    stop(&mut worker);
+}

@@ -279,6 +279,12 @@ impl ConfigDef {
     /// Everything that is wrong, in the order of the names: unknown keys (with the nearest known one), missing required keys, wrong
     /// values.
     pub fn parse(&self, values: &BTreeMap<String, String>) -> Result<Config, Vec<ConfigError>> {
+        let (config, errors) = self.read(values);
+        if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// As [`ConfigDef::parse`], for whoever checks further and tells all errors at once: a value that is wrong is as if it were not given.
+    pub fn read(&self, values: &BTreeMap<String, String>) -> (Config, Vec<ConfigError>) {
         let mut errors = Vec::new();
         for (name, value) in values {
             match self.find(name) {
@@ -292,14 +298,12 @@ impl ConfigDef {
                 errors.push(ConfigError::key(key.name, format!("is required. {}", key.doc)));
             }
         }
-        if !errors.is_empty() {
-            errors.sort_by(|a, b| a.key.cmp(&b.key));
-            return Err(errors);
-        }
+        errors.sort_by(|a, b| a.key.cmp(&b.key));
         let defaults = self.keys.iter().filter_map(|k| Some((k.name.to_owned(), k.default?.to_owned())));
         let mut all: BTreeMap<String, String> = defaults.collect();
-        all.extend(values.iter().map(|(k, v)| (k.clone(), v.clone())));
-        Ok(Config { values: all })
+        let right = values.iter().filter(|(name, _)| !errors.iter().any(|error| error.key == **name));
+        all.extend(right.map(|(k, v)| (k.clone(), v.clone())));
+        (Config { values: all }, errors)
     }
 
     fn unknown(&self, name: &str) -> ConfigError {
@@ -419,6 +423,15 @@ mod tests {
                 "zzz: unknown key; `lakefeed plugins CLASS` lists the known ones",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_left_out_for_further_checks() {
+        let given = [("codec", "snapy"), ("flush.size", "7"), ("zzz", "1"), ("consumer.override.a", "b")];
+        let (config, errors) = def().read(&given.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert_eq!(errors.iter().map(|error| error.key.as_str()).collect::<Vec<_>>(), ["codec", "topics", "zzz"]);
+        assert_eq!((config.text("codec"), config.int("flush.size"), config.get("zzz")), ("snappy", Some(7), None));
+        assert_eq!(config.get("consumer.override.a"), Some("b"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::fault::{Fault, Result};
 use crate::fields::Fields;
 use crate::typed::{Field, Type};
 
-pub(crate) use schema::{DATE, TIMESTAMP, fields_of, message_of, parse};
+pub(crate) use schema::{DATE, TIME_OF_DAY, TIMESTAMP, fields_of, message_of, parse};
 
 /// How deep messages are inside each other in a file, at most.
 const MAX_PATH: u64 = 64;
@@ -96,6 +96,7 @@ fn value(value_of: &Value, of: &Kind, kind: &Type, column: &mut Column) -> Resul
             Ok(())
         }
         (Value::Message(message), Type::Leaf { kind: DataType::Date32, .. }) => date(message, column),
+        (Value::Message(message), Type::Leaf { kind: DataType::Time64(_), .. }) => time_of_day(message, column),
         (Value::Message(message), _) => timestamp(message, column),
         (Value::List(items), Type::List(item)) => {
             let list = column.list().ok_or_else(unbound)?;
@@ -142,6 +143,18 @@ fn date(message: &DynamicMessage, column: &mut Column) -> Result<()> {
     let found = u32::try_from(month).ok().zip(u32::try_from(day).ok()).and_then(|(month, day)| NaiveDate::from_ymd_opt(year, month, day));
     let date = found.ok_or_else(|| Fault::field(format!("found the year {year}, month {month} and day {day}, which are no date")))?;
     column.push_int(Date32Type::from_naive_date(date).into())
+}
+
+/// Microseconds; what is finer is cut off. The end of a day and leap seconds, which the message may have, have no place in a column of times.
+fn time_of_day(message: &DynamicMessage, column: &mut Column) -> Result<()> {
+    let number = |name: &str| message.get_field_by_name(name).and_then(|value| value.as_i32()).unwrap_or(0);
+    let [hours, minutes, seconds, nanos] = ["hours", "minutes", "seconds", "nanos"].map(number);
+    let fits = [(hours, 24), (minutes, 60), (seconds, 60), (nanos, 1_000_000_000)].iter().all(|(part, limit)| (0..*limit).contains(part));
+    if !fits {
+        return Err(Fault::field(format!("found {hours} h {minutes} min {seconds} s {nanos} ns, which is no time of a day")));
+    }
+    let seconds = i64::from(hours) * 3600 + i64::from(minutes) * 60 + i64::from(seconds);
+    column.push_int(seconds * 1_000_000 + i64::from(nanos) / 1000)
 }
 
 /// Microseconds; what is finer is cut off, as DuckDB and Spark do.

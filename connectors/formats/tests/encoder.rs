@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::types::Int64Type;
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
-    StructArray, TimestampMillisecondArray, TimestampSecondArray,
+    StructArray, Time32MillisecondArray, TimestampMillisecondArray, TimestampSecondArray,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_cast::cast;
@@ -198,6 +198,23 @@ message Row {
     let schema = Arc::new(Schema::new(rows.schema().fields().iter().map(as_read).collect::<Vec<_>>()));
     let arrays = rows.columns().iter().zip(schema.fields()).map(|(array, field)| cast(array, field.data_type()).expect("cast"));
     assert_eq!(read, RecordBatch::try_new(Arc::clone(&schema), arrays.collect()).expect("a batch"));
+}
+
+#[test]
+fn times_of_day_are_protobufs_own() {
+    let times: ArrayRef = Arc::new(Time32MillisecondArray::from(vec![Some(46_923_004), None, Some(0), Some(86_399_999)]));
+    let rows = RecordBatch::try_from_iter_with_nullable([("at", times)].map(|(name, array)| (name, array, true))).expect("a batch");
+    let schema = SchemaKind::Protobuf.schema_of(&rows.schema(), false, "Row").expect("a schema");
+    assert!(
+        schema.contains("\nimport \"google/type/timeofday.proto\";\n") && schema.contains("optional .google.type.TimeOfDay at = 1;"),
+        "{schema}"
+    );
+    let mut writer = SchemaKind::Protobuf.writer(&schema, 7, false).expect("a writer");
+    assert!(writer.holds(&rows.schema()), "microseconds hold milliseconds");
+    let written = writer.write(&rows).expect("written");
+    let read = read_back(Converter::Protobuf, schema, &written);
+    let micros = cast(rows.column(0), &DataType::Time64(TimeUnit::Microsecond)).expect("cast");
+    assert_eq!(read.column(0), &micros);
 }
 
 #[test]

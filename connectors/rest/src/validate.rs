@@ -88,10 +88,10 @@ fn error_text(def: &ConfigDef, error: &ConfigError) -> String {
         let required = def.iter().any(|k| k.name == error.key && k.required) && message.starts_with("is required");
         // Those of transforms and predicates, which no plugin defines.
         let of_part = message.starts_with("is required. ") || key.ends_with(".type") && message.starts_with("is required");
-        return if required || of_part {
-            format!("Missing required configuration \"{key}\" which has no default value.")
-        } else {
-            format!("Invalid value null for configuration {key}: {message}")
+        return match message.strip_prefix("unknown key") {
+            _ if required || of_part => format!("Missing required configuration \"{key}\" which has no default value."),
+            Some(hint) => format!("Unknown configuration \"{key}\"{hint}"),
+            None => format!("Invalid configuration {key}: {message}"),
         };
     };
     let message = match kind {

@@ -253,18 +253,21 @@ pub fn check(file: &ConnectorFile, plugins: &[Plugin]) -> Result<Connector, Vec<
         let known: Vec<_> = plugins.iter().map(|p| p.class).collect();
         return Err(vec![ConfigError::value("connector.class", class, format!("no such plugin; there are {}{hint}", known.join(", ")))]);
     };
-    let config = definition(plugin).parse(&file.values)?;
-    let mut errors = common_errors(plugin, &config);
+    let (config, mut errors) = definition(plugin).read(&file.values);
+    let mut further = common_errors(plugin, &config);
     let transforms = match plugin.kind() {
         PluginKind::Processor => Transforms::read(&config, Place::Processor),
         PluginKind::Source => Transforms::read(&config, Place::Source),
         PluginKind::Sink => Transforms::read(&config, Place::Sink),
     };
     let transforms = transforms.unwrap_or_else(|found| {
-        errors.extend(found);
+        further.extend(found);
         Transforms::default()
     });
-    errors.extend((plugin.validate)(&config));
+    further.extend((plugin.validate)(&config));
+    // A key that is wrong by itself counts as not given above, and that is no second mistake.
+    further.retain(|error| !errors.iter().any(|own| own.key == error.key));
+    errors.append(&mut further);
     if !errors.is_empty() {
         return Err(errors);
     }

@@ -230,23 +230,20 @@ impl WorkerConfig {
     /// # Errors
     /// Everything that is wrong.
     pub fn check(values: &BTreeMap<String, String>) -> Result<Self, Vec<ConfigError>> {
-        let config = worker_definition().parse(values)?;
+        let (config, mut errors) = worker_definition().read(values);
+        let mut further = ClusterConfig::errors(&config);
         // Calls that everybody can make, where somebody asked for passwords, would be the worst answer to a missing key.
         if config.get("rest.extension.classes").is_some() && config.get("rest.basic.auth.file").is_none() {
-            return Err(vec![ConfigError::key("rest.basic.auth.file", "is required, because rest.extension.classes asks for passwords")]);
-        }
-        let errors = ClusterConfig::errors(&config);
-        if !errors.is_empty() {
-            return Err(errors);
+            further.push(ConfigError::key("rest.basic.auth.file", "is required, because rest.extension.classes asks for passwords"));
         }
         let worker = Self { config };
         if worker.listeners().iter().any(|listener| listener.https) {
-            let errors = worker.rest_ssl().errors();
-            if !errors.is_empty() {
-                return Err(errors);
-            }
+            further.extend(worker.rest_ssl().errors());
         }
-        Ok(worker)
+        // A key that is wrong by itself counts as not given above, and that is no second mistake.
+        further.retain(|error| !errors.iter().any(|own| own.key == error.key));
+        errors.append(&mut further);
+        if errors.is_empty() { Ok(worker) } else { Err(errors) }
     }
 
     /// The cluster that the worker is a member of, if it is in one.

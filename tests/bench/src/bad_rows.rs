@@ -4,36 +4,27 @@ use lakefeed_core::{Error, Result};
 use lakefeed_kafka::log_ends;
 
 use crate::lister::Lister;
+use crate::pairs::{Pairs, rate};
 use crate::sinks::{self, Count, Drained, FILE, PLAIN};
 use crate::steps::{Bench, title};
 use crate::table::Target::AtMost;
-use crate::table::{Unit, median};
+use crate::table::Unit;
 use crate::testbed::{PARTITIONS, PATIENCE, Setting, Testbed};
 use crate::workloads::{BAD_EVERY, Topic, Workload};
-
-/// Runs with and without bad rows, in turn: a cost of some percent is less than what one run differs from the next by.
-const PAIRS: usize = 3;
 
 pub(crate) fn step(bench: &mut Bench) -> Result<()> {
     let rows = bench.rows;
     let clean = bench.topic("clean", Workload::Interleaved, PARTITIONS, rows)?;
     let strewn = bench.topic("strewn", Workload::Strewn, PARTITIONS, rows)?;
     let bad = rows / BAD_EVERY;
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    for _ in 0..PAIRS {
-        without.push(tolerant(&bench.bed, &clean, 0)?);
-        with.push(tolerant(&bench.bed, &strewn, bad)?);
-    }
-    let more = |of: fn(&Drained) -> f64| {
-        let pairs = without.iter().zip(&with);
-        median(&mut pairs.map(|(without, with)| (of(with) / of(without) - 1.0) * 100.0).collect::<Vec<_>>())
-    };
-    let rate = |runs: &[Drained]| median(&mut runs.iter().map(Drained::rate).collect::<Vec<_>>());
+    let bed = &bench.bed;
+    let pairs = Pairs::run(|| tolerant(bed, &clean, 0), || tolerant(bed, &strewn, bad))?;
+    let more = |of: fn(&Drained) -> f64| (pairs.ratio(of) - 1.0) * 100.0;
     let name = format!("bad-rows: motor JSON to Parquet, {bad} bad rows of 8 kinds to a dead letter topic");
     bench.report.step(title(&name, &strewn));
     let report = &mut bench.report;
-    report.add("without bad rows: rows per CPU-second", Unit::Rows, rate(&without), None);
-    report.add("with bad rows: rows per CPU-second", Unit::Rows, rate(&with), None);
+    report.add("without bad rows: rows per CPU-second", Unit::Rows, rate(&pairs.before), None);
+    report.add("with bad rows: rows per CPU-second", Unit::Rows, rate(&pairs.after), None);
     report.add("more CPU time than without bad rows", Unit::Percent, more(|run| run.usage.cpu_s), Some(AtMost(10.0)));
     report.add("more seconds than without bad rows", Unit::Percent, more(|run| run.wall_s), None);
     nothing_else(bench)

@@ -13,7 +13,7 @@ use crate::lister::Lister;
 use crate::sinks::{self, FILE, PLAIN};
 use crate::steps::Bench;
 use crate::table::Target::AtMost;
-use crate::table::Unit;
+use crate::table::{Unit, percentile};
 use crate::testbed::{PARTITIONS, PATIENCE, Setting, Testbed};
 use crate::workloads::{Random, Workload};
 
@@ -116,21 +116,4 @@ fn waits(bed: &Testbed, bucket: &str, seen: &Seen) -> Result<Vec<f64>> {
     let mut waits = answer.lines().skip(1).map(|line| wait(line).ok_or_else(|| unknown(line))).collect::<Result<Vec<_>>>()?;
     waits.sort_by(f64::total_cmp);
     Ok(waits)
-}
-
-/// The smallest value that so many percent do not exceed.
-fn percentile(ascending: &[f64], percent: f64) -> f64 {
-    let rank = (ascending.len() as f64 * percent / 100.0).ceil() as usize;
-    ascending.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_occur() {
-        let values: Vec<f64> = (1..=200).map(f64::from).collect();
-        assert_eq!([50.0, 99.0, 100.0].map(|percent| percentile(&values, percent)), [100.0, 198.0, 200.0]);
-    }
 }

@@ -5,18 +5,22 @@
 //! DuckDB. Figures are not tests: a target that is missed is printed as missed, and the exit code is 0 unless something failed to run,
 //! or rows were not where they belong.
 
+mod avro;
 mod bad_rows;
 mod floors;
 mod freshness;
 mod lister;
 mod neighbour;
+mod pairs;
 mod partitions;
 mod process;
+mod rest;
 mod sinks;
 mod start;
 mod steps;
 mod table;
 mod testbed;
+mod transforms;
 mod workloads;
 
 use std::env;
@@ -44,26 +48,32 @@ lakefeed-bench [--rows N] [--runs N] [--only STEP,...] [--set KEY=VALUE] [--lake
                       processor   table topic to stream records
                       sink        stream records to Parquet
                       w1 w2 w3 w4 motor rows, nested events, 200 columns, small events to Parquet
+                      transforms  a chain of three transforms against none
+                      avro        Avro of a Schema Registry against JSON
                       partitions  1 lake partition against 200
                       memory      16 topic partitions x 200 lake partitions
                       freshness   from a record's timestamp until its object is there
                       bad-rows    dead letters
+                      rest        REST calls while a sink is at work
                       start       size, start and idle memory of the binary
   --set KEY=VALUE   a key of the connectors or (memory.*, offset.*, consumer.*) of the worker, in the place of what its file or the step
                     says; may be repeated
   --lakefeed PATH   the binary to measure; default: the one beside this program, which cargo brings up to date
 
-KAFKA_BOOTSTRAP and S3_ENDPOINT name running servers; otherwise both are started.
+KAFKA_BOOTSTRAP, S3_ENDPOINT and SCHEMA_REGISTRY_URL name running servers; those that are not named are started.
 ";
 
 const NOTES: &str = "
 Method. Rows per CPU-second: rows of the input by user and system time of the whole process, start and stop included; servers are not
 counted. rows/s and MB/s: from the start of the process until everything is published and committed, for the sinks with the second after
-which idle files close (w1 and w4, which are compared with the neighbour: a quarter of it). Memory is what is resident, libraries included.
+which idle files close (w1 and w4, which are compared with the neighbour, transforms, avro and rest: a quarter of it). Memory is what is resident, libraries
+included.
 A bare loop is the same work with the same libraries and without our plugins (csv: split lines and send ready rows; processor: consume and
 send ready rows; sinks: decode and encode in memory, one file, no dictionaries, no Kafka, no store). For w1 that is also done with
 arrow-json in the place of our decoder. The neighbour is tests/bench/neighbour.py, without lake partitions. Each run of a sink has a bucket of its own, whose rows are counted by the footers of its
 files and whose requests MinIO has counted. Dead letters are counted by the offsets of their topic. Freshness is looked at every 20 ms.
+transforms, avro and bad-rows run both sides three times in turn, and show the median of the three ratios. rest: one call every 10 ms, each over a connection of
+its own, from the first row that the sink has read to the last.
 Rows have the same values in each run and on each machine. MB: 10^6 bytes, MiB: 2^20.
 ";
 

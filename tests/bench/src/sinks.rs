@@ -20,6 +20,8 @@ pub(crate) const IDLE: Setting<'static> = ("rotate.idle.ms", Some("1000"));
 /// Where seconds are compared, the end is seen sooner. More files are closed before the end: whenever a topic partition waits for its turn.
 pub(crate) const SOON: [Setting<'static>; 2] = [("rotate.idle.ms", Some("250")), ("offset.flush.interval.ms", Some("100"))];
 
+/// The motor rows as they are, in the place of a change stream, by profile.
+pub(crate) const W1: [Setting<'static>; 3] = [("transforms", None), SOON[0], SOON[1]];
 /// Plain JSON in the place of a change stream, and no lake partitions: what is left of the file are defaults.
 pub(crate) const PLAIN: [Setting<'static>; 4] = [("transforms", None), ("partition.by", None), ("partition.columns.drop", None), IDLE];
 

@@ -12,12 +12,12 @@ use lakefeed_kit::{Process, run};
 
 use crate::floors::Rate;
 use crate::process::{Usage, watch};
-use crate::sinks::{self, Count, Drained, IDLE, PLAIN, SOON};
+use crate::sinks::{self, Count, Drained, IDLE, PLAIN, SOON, W1};
 use crate::table::Target::{AtLeast, AtMost};
 use crate::table::{Report, Target, Unit};
 use crate::testbed::{LIMIT, PARTITIONS, PATIENCE, Setting, Testbed, ended};
 use crate::workloads::{Topic, Workload, fill};
-use crate::{bad_rows, floors, freshness, neighbour, partitions, start};
+use crate::{avro, bad_rows, floors, freshness, neighbour, partitions, rest, start, transforms};
 
 /// The most memory that a worker may have resident.
 pub(crate) const PEAK_BYTES: f64 = (256 << 20) as f64;
@@ -25,11 +25,26 @@ pub(crate) const PEAK_BYTES: f64 = (256 << 20) as f64;
 const REQUESTS: f64 = 100.0;
 
 /// How often the motor rows are in the topic of W1: start and end of a run are to be a small part of it, of its seconds too.
-const PASSES: u64 = 6;
+pub(crate) const TIMES: u64 = 6;
 
 /// What `--only` takes.
-pub(crate) const STEPS: [&str; 12] =
-    ["csv", "processor", "sink", "w1", "w2", "w3", "w4", "partitions", "memory", "freshness", "bad-rows", "start"];
+pub(crate) const STEPS: [&str; 15] = [
+    "csv",
+    "processor",
+    "sink",
+    "w1",
+    "w2",
+    "w3",
+    "w4",
+    "transforms",
+    "avro",
+    "partitions",
+    "memory",
+    "freshness",
+    "bad-rows",
+    "rest",
+    "start",
+];
 
 /// Rows per CPU-second of the bare loop, and what is wanted of the step as a share of it.
 #[derive(Debug, Clone, Copy)]
@@ -65,10 +80,13 @@ impl Bench {
             "w2" => self.w2(),
             "w3" => self.w3(),
             "w4" => self.w4(),
+            "transforms" => transforms::step(self),
+            "avro" => avro::step(self),
             "partitions" => partitions::cost(self),
             "memory" => partitions::memory(self),
             "freshness" => [1, 5].into_iter().try_for_each(|interval_s| freshness::step(self, interval_s)),
             "bad-rows" => bad_rows::step(self),
+            "rest" => rest::step(self),
             "start" => start::step(self),
             _ => Err(Error::config(format!("there is no step '{step}'"))),
         }
@@ -76,10 +94,15 @@ impl Bench {
 
     /// The topic of a workload, filled when it is asked for first.
     pub(crate) fn topic(&mut self, name: &'static str, workload: Workload, partitions: u64, rows: u64) -> Result<Topic> {
+        self.once(name, |bench| fill(&bench.bed.settings, bench.bed.name(name), partitions, workload, rows))
+    }
+
+    /// A topic that is made when it is asked for first.
+    pub(crate) fn once(&mut self, name: &'static str, make: impl FnOnce(&mut Self) -> Result<Topic>) -> Result<Topic> {
         if let Some(topic) = self.filled.get(name) {
             return Ok(topic.clone());
         }
-        let topic = fill(&self.bed.settings, self.bed.name(name), partitions, workload, rows)?;
+        let topic = make(self)?;
         self.filled.insert(name, topic.clone());
         Ok(topic)
     }
@@ -139,20 +162,23 @@ impl Bench {
         command
     }
 
-    /// The motor rows [`PASSES`] times.
-    fn motor(&mut self) -> Result<Topic> {
-        let (file, name) = (self.csv_file()?, self.bed.name("motor"));
-        for _ in 0..PASSES {
-            let output = run(&mut self.produce(&file, &name), LIMIT);
-            if output.code != Some(0) {
-                return Err(Error::fatal(format!("{}: {}", output.command, output.stderr)));
+    /// The motor rows [`TIMES`] times.
+    pub(crate) fn motor(&mut self) -> Result<Topic> {
+        self.once("motor", |bench| {
+            let (file, name) = (bench.csv_file()?, bench.bed.name("motor"));
+            for _ in 0..TIMES {
+                let output = run(&mut bench.produce(&file, &name), LIMIT);
+                if output.code != Some(0) {
+                    return Err(Error::fatal(format!("{}: {}", output.command, output.stderr)));
+                }
             }
-        }
-        let (rows, sample) = (self.rows * PASSES, floors::sample(&self.bed.settings, &name)?);
-        Ok(Topic { name, rows, bytes: floors::bytes_of(&sample, rows) })
+            let (rows, sample) = (bench.rows * TIMES, floors::sample(&bench.bed.settings, &name)?);
+            Ok(Topic { name, rows, bytes: floors::bytes_of(&sample, rows) })
+        })
     }
 
-    fn csv_file(&mut self) -> Result<PathBuf> {
+    /// The motor rows as CSV, made when they are asked for first.
+    pub(crate) fn csv_file(&mut self) -> Result<PathBuf> {
         if let Some(file) = &self.csv {
             return Ok(file.clone());
         }
@@ -207,9 +233,8 @@ impl Bench {
 
     fn w1(&mut self) -> Result<()> {
         let motor = self.motor()?;
-        let keys = [&[("transforms", None)], &SOON[..]].concat();
         let targets = (Some(600_000.0), Some(0.75));
-        let drained = self.parquet("w1: motor JSON to Parquet on MinIO, by profile_id", &motor, &keys, Shape::Plain, targets)?;
+        let drained = self.parquet("w1: motor JSON to Parquet on MinIO, by profile_id", &motor, &W1, Shape::Plain, targets)?;
         let usual = floors::decode_and_encode_with_arrow_json(&floors::sample(&self.bed.settings, &motor.name)?, motor.rows)?;
         self.report.add("bare loop with arrow-json: rows per CPU-second", Unit::Rows, usual, None);
         self.report.add("rows per CPU-second / bare loop with arrow-json", Unit::Times, drained.rate() / usual, Some(AtLeast(0.75)));

@@ -134,6 +134,7 @@ impl Unit {
             Self::Bytes => format!("{:.1} MiB", value / f64::from(1 << 20)),
             Self::Times => format!("{value:.2} x"),
             Self::Percent => format!("{value:.1} %"),
+            Self::Millis if value < 9.95 => format!("{value:.1} ms"),
             Self::Millis => format!("{value:.0} ms"),
             Self::Count => format!("{value:.0}"),
         }
@@ -146,9 +147,21 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
+/// The smallest value that so many percent do not exceed.
+pub(crate) fn percentile(ascending: &[f64], percent: f64) -> f64 {
+    let rank = (ascending.len() as f64 * percent / 100.0).ceil() as usize;
+    ascending.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occur() {
+        let values: Vec<f64> = (1..=200).map(f64::from).collect();
+        assert_eq!([50.0, 99.0, 100.0].map(|percent| percentile(&values, percent)), [100.0, 198.0, 200.0]);
+    }
 
     #[test]
     fn shows_medians_targets_and_what_was_missed() {

@@ -47,7 +47,8 @@ pub(crate) struct Worker<'t> {
     bed: &'t Testbed,
     process: Process,
     cost: JoinHandle<Result<Usage>>,
-    group: String,
+    /// Of its connector.
+    name: String,
     start: Instant,
 }
 
@@ -85,7 +86,7 @@ impl Testbed {
         let start = Instant::now();
         let process = Process::spawn(&mut command, home.join("log"));
         let cost = watch(process.id());
-        Ok(Worker { bed: self, process, cost, group: format!("connect-{name}"), start })
+        Ok(Worker { bed: self, process, cost, name, start })
     }
 
     /// Runs a worker from its start until its group has committed all of the topic. Returns the time until then and the cost until the
@@ -119,6 +120,19 @@ impl Worker<'_> {
         &self.process
     }
 
+    /// The name of its connector.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it answers REST calls, as `HOST:PORT`.
+    pub(crate) fn address(&mut self) -> Result<String> {
+        const SAID: &str = "REST calls are answered at http://";
+        let line = self.process.wait_for_log(SAID, PATIENCE);
+        let address = line.split(SAID).nth(1).and_then(|rest| rest.split_whitespace().next());
+        address.map(str::to_owned).ok_or_else(|| Error::fatal(format!("'{line}': expected an address")))
+    }
+
     /// An error if it has ended, which it should not by itself, or takes too long.
     pub(crate) fn check(&self) -> Result<()> {
         let ended = self.cost.is_finished() || self.start.elapsed() > LIMIT;
@@ -127,13 +141,18 @@ impl Worker<'_> {
 
     /// Whether the group has committed these offsets.
     pub(crate) fn has_committed(&self, topic: &str, ends: &[(TopicPartition, i64)]) -> Result<bool> {
-        let committed = committed(&self.bed.settings, &self.group, topic, PATIENCE)?;
+        let committed = committed(&self.bed.settings, &format!("connect-{}", self.name), topic, PATIENCE)?;
         Ok(ends.iter().all(|(p, end)| *end == 0 || committed.iter().any(|(q, offset)| p == q && *offset >= Some(*end))))
     }
 
     /// Stops it, which must succeed; returns what it took in all.
     pub(crate) fn stop(mut self) -> Result<Usage> {
         self.process.signal("TERM");
+        self.end()
+    }
+
+    /// Waits until it has ended, which must be a success; returns what it took in all.
+    pub(crate) fn end(mut self) -> Result<Usage> {
         let usage = ended(self.cost)?;
         if !self.process.wait(PATIENCE).success() {
             return Err(Error::fatal(format!("the worker has failed: {}", self.process)));

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type};
+use arrow_array::types::{
+    Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType, UInt32Type, UInt64Type,
+};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BinaryArray, RecordBatch};
 use arrow_schema::{DataType, Fields, Schema};
 use chrono::Datelike as _;
@@ -15,7 +17,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Va
 
 use super::no_form;
 use super::registered::{Writer, check_names, exactly, prefix};
-use crate::protobuf::{DATE, TIMESTAMP, fields_of, parse};
+use crate::protobuf::{DATE, TIME_OF_DAY, TIMESTAMP, fields_of, parse};
 use crate::typed::Field as TypedField;
 
 /// The Protobuf file of rows: the message of a row, which has those of its structs inside. Fields are numbered in the order of the columns; values
@@ -81,6 +83,7 @@ fn scalar(kind: &DataType, imports: &mut BTreeSet<&'static str>) -> Option<&'sta
         DataType::Utf8 => ("string", None),
         DataType::Binary => ("bytes", None),
         DataType::Date32 => (".google.type.Date", Some("google/type/date.proto")),
+        DataType::Time32(_) | DataType::Time64(_) => (".google.type.TimeOfDay", Some("google/type/timeofday.proto")),
         DataType::Timestamp(_, Some(_)) => (".google.protobuf.Timestamp", Some("google/protobuf/timestamp.proto")),
         _ => return None,
     };
@@ -184,6 +187,16 @@ fn values(array: &ArrayRef, kind: &Kind) -> Result<Vec<Option<Value>>, String> {
             let day = Date32Type::to_naive_date_opt(days).ok_or_else(|| format!("{days} days since 1970 are no date"))?;
             let (month, day_of) = (day.month() as i32, day.day() as i32);
             parts(of, [("year", Value::I32(day.year())), ("month", Value::I32(month)), ("day", Value::I32(day_of))])
+        }),
+        Kind::Message(of) if of.full_name() == TIME_OF_DAY => primitive::<Time64MicrosecondType>(array, |micros| {
+            // Less than the seconds of a day.
+            let seconds = (micros / 1_000_000) as i32;
+            let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+            let nanos = (micros % 1_000_000 * 1000) as i32;
+            parts(
+                of,
+                [("hours", hours), ("minutes", minutes), ("seconds", seconds), ("nanos", nanos)].map(|(name, n)| (name, Value::I32(n))),
+            )
         }),
         Kind::Message(of) => {
             let rows = array.as_struct_opt().ok_or_else(|| format!("found {}, expected a struct", array.data_type()))?;

@@ -194,6 +194,7 @@ fn is_as_wide(known: &DataType, own: &DataType) -> bool {
     match (own, known) {
         (DataType::Int32, DataType::Int64) | (DataType::Int32 | DataType::Int64 | DataType::Float32, DataType::Float64) => true,
         (DataType::Timestamp(TimeUnit::Millisecond, own), DataType::Timestamp(TimeUnit::Microsecond, known)) => own == known,
+        (DataType::Time32(TimeUnit::Millisecond), DataType::Time64(TimeUnit::Microsecond)) => true,
         _ => own == known,
     }
 }

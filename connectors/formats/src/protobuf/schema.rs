@@ -26,6 +26,9 @@ pub(crate) const TIMESTAMP: &str = "google.protobuf.Timestamp";
 /// Dates, which are one value here too, as for Confluent's converters.
 pub(crate) const DATE: &str = "google.type.Date";
 
+/// And times of day.
+pub(crate) const TIME_OF_DAY: &str = "google.type.TimeOfDay";
+
 /// Reads a file; `references` are the files that it and they import, by the names that the imports have.
 ///
 /// # Errors
@@ -117,6 +120,7 @@ impl Reader {
                 (Wire::Long, DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())))
             }
             Kind::Message(message) if message.full_name() == DATE => (Wire::Int, DataType::Date32),
+            Kind::Message(message) if message.full_name() == TIME_OF_DAY => (Wire::Long, DataType::Time64(TimeUnit::Microsecond)),
             Kind::Message(message) => return Ok(Type::Record(self.fields(message)?)),
             Kind::Double => (Wire::Double, DataType::Float64),
             Kind::Float => (Wire::Float, DataType::Float32),

@@ -94,7 +94,7 @@ const CLASSES: &[Class<Transform>] = &[
         keys: &[
             text("field", "The field; without it the whole value."),
             text("target.type", "What the time becomes.").required().values(&["string", "unix", "Date", "Time", "Timestamp"]),
-            text("format", "The pattern of text, as SimpleDateFormat has it; the time zone is UTC."),
+            text("format", "The pattern of text, as SimpleDateFormat has it in the locale en; the time zone is UTC."),
             text("unix.precision", "What numbers count.").default("milliseconds").values(&[
                 "seconds",
                 "milliseconds",
@@ -159,7 +159,8 @@ const CLASSES: &[Class<Transform>] = &[
         name: "TimestampRouter",
         keys: &[
             text("topic.format", "The name of the topic, with ${topic} and ${timestamp}.").default("${topic}-${timestamp}"),
-            text("timestamp.format", "The pattern of the timestamp, as SimpleDateFormat has it; the time zone is UTC.").default("yyyyMMdd"),
+            text("timestamp.format", "The pattern of the timestamp, as SimpleDateFormat has it in the locale en; the time zone is UTC.")
+                .default("yyyyMMdd"),
         ],
         make: TimestampRouter::make,
     },
@@ -324,8 +325,11 @@ fn step(
 ) -> Result<Step, Vec<ConfigError>> {
     let class = class.ok_or_else(|| vec![ConfigError::key("type", format!("is required, because transforms names {alias}"))])?;
     let (found, of_key) = transform_class(class).map_err(|message| vec![ConfigError::value("type", class, message)])?;
-    let config = ConfigDef::new().keys(COMMON).keys(found.keys).parse(values).map_err(|errors| own_hint(errors, found.name))?;
+    let (config, errors) = ConfigDef::new().keys(COMMON).keys(found.keys).read(values);
     let condition = condition(&config, found.name, predicates);
+    if !errors.is_empty() {
+        return Err(own_hint(errors, found.name).into_iter().chain(condition.err()).collect());
+    }
     let transform = (found.make)(&config);
     match (transform, condition) {
         (Ok(transform), Ok(condition)) => {

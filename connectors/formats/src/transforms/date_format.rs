@@ -1,4 +1,5 @@
-//! Patterns of dates and times as Java's `SimpleDateFormat` has them, in UTC.
+//! Patterns of dates and times as Java's `SimpleDateFormat` has them, in UTC and in the locales en and en_US. One of these is Java's where the
+//! environment names no other: by the locale Java chooses names, the first day of a week and how many days of January its first week has.
 
 use std::fmt::Write;
 
@@ -8,7 +9,7 @@ use lakefeed_core::shorten;
 const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const LETTERS: &str = "yMdHkKhmsSaEzZX";
+const LETTERS: &str = "yYMwWDdFEuaHkKhmsSzZX";
 
 /// A pattern that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Part {
     fn is_number(&self) -> bool {
         match self {
             Self::Text(_) => false,
-            Self::Field(letter, count) => "ydHkKhmsS".contains(*letter) || (*letter == 'M' && *count < 3),
+            Self::Field(letter, count) => "yYwWDdFuHkKhmsS".contains(*letter) || (*letter == 'M' && *count < 3),
         }
     }
 }
@@ -82,9 +83,21 @@ impl DateFormat {
 
     /// Why texts can't be read with this pattern, if they can't.
     pub(super) fn unreadable(&self) -> Option<&'static str> {
-        let short = self.parts.iter().any(|part| matches!(part, Part::Field('y', 2)));
-        // Java takes the century from the clock: one record would have two values.
-        short.then_some("yy does not say the century: use yyyy")
+        let has = |letters: &str| self.parts.iter().any(|part| matches!(part, Part::Field(letter, _) if letters.contains(*letter)));
+        if self.parts.contains(&Part::Field('y', 2)) {
+            // Java takes the century from the clock: one record would have two values.
+            Some("yy does not say the century: use yyyy")
+        } else if has("Y") {
+            // By YYYYMMdd Java reads 20240301 as 2023-12-31, the first day of the first week.
+            Some("Y is the year of the week, of which Java reads the first day whatever month and day are: use yyyy")
+        } else if has("wWF") {
+            Some("w, W and F are only written, and not read: use yyyy-MM-dd")
+        } else if has("D") && has("Md") {
+            // In Java the one that stands last counts.
+            Some("D is the day of the year: leave out M and d, or D")
+        } else {
+            None
+        }
     }
 
     /// The text of a time, milliseconds since 1970-01-01 UTC; `None` beyond the calendar.
@@ -116,7 +129,7 @@ impl DateFormat {
     pub(super) fn expression(&self) -> String {
         let expression = |part: &Part| match part {
             Part::Text(text) => regex::escape(text),
-            Part::Field('y', 2) => "[0-9]{2}".to_owned(),
+            Part::Field('y' | 'Y', 2) => "[0-9]{2}".to_owned(),
             Part::Field(_, count) if part.is_number() => format!("[0-9]{{{count},}}"),
             Part::Field('M', count) => one_of(&MONTHS, *count),
             Part::Field('E', count) => one_of(&DAYS, *count),
@@ -148,9 +161,6 @@ impl DateFormat {
 }
 
 fn field(letter: char, count: usize) -> Result<Part, String> {
-    if letter == 'Y' {
-        return Err("the letter Y, the year of the week, is not supported: the year is yyyy".into());
-    }
     if !LETTERS.contains(letter) {
         let letters: Vec<_> = LETTERS.chars().map(String::from).collect();
         return Err(format!(
@@ -172,8 +182,15 @@ fn write_field(out: &mut String, at: &DateTime<Utc>, letter: char, count: usize)
     let number = match letter {
         'y' if count == 2 => i64::from(at.year().rem_euclid(100)),
         'y' => i64::from(at.year()),
+        'Y' if count == 2 => week(at).0.rem_euclid(100),
+        'Y' => week(at).0,
         'M' if count < 3 => i64::from(at.month()),
+        'w' => week(at).1,
+        'W' => i64::from(saturday(at, at.day0()) / 7 + 1),
+        'D' => i64::from(at.ordinal()),
         'd' => i64::from(at.day()),
+        'F' => i64::from(at.day0() / 7 + 1),
+        'u' => i64::from(at.weekday().number_from_monday()),
         'H' => i64::from(hour),
         'k' => i64::from(if hour == 0 { 24 } else { hour }),
         'K' => i64::from(hour % 12),
@@ -194,6 +211,19 @@ fn write_field(out: &mut String, at: &DateTime<Utc>, letter: char, count: usize)
     };
     // Writing to a string does not fail.
     let _ = write!(out, "{number:0count$}");
+}
+
+/// The year that a week belongs to, and the week's number in it. Weeks begin on Sunday, and the one of January 1 is the first, also of the days of
+/// December in it.
+fn week(at: &DateTime<Utc>) -> (i64, i64) {
+    let days = if at.date_naive().leap_year() { 366 } else { 365 };
+    let (year, saturday) = (i64::from(at.year()), saturday(at, at.ordinal0()));
+    if saturday < days { (year, i64::from(saturday / 7 + 1)) } else { (year + 1, 1) }
+}
+
+/// The number of the day that ends the week, where that of today is given.
+fn saturday(at: &DateTime<Utc>, today: u32) -> u32 {
+    today + 6 - at.weekday().num_days_from_sunday()
 }
 
 fn zone(letter: char, count: usize) -> &'static str {
@@ -221,6 +251,7 @@ struct Reader<'a> {
     year: Option<i32>,
     month: Option<u32>,
     day: Option<u32>,
+    day_of_year: Option<u32>,
     /// From 0 to 23.
     hour: Option<u32>,
     /// From 0 to 11.
@@ -247,6 +278,9 @@ impl Reader<'_> {
                     'y' => self.year = Some(i32::try_from(number).ok()?),
                     'M' => self.month = Some(number),
                     'd' => self.day = Some(number),
+                    'D' => self.day_of_year = Some(number),
+                    // As with E, the date is what the others say.
+                    'u' => {}
                     'H' => self.hour = Some(number),
                     'k' => self.hour = Some(number % 24).filter(|_| number <= 24),
                     'K' => self.half_hour = Some(number).filter(|n| *n < 12),
@@ -302,7 +336,11 @@ impl Reader<'_> {
     }
 
     fn time(&self) -> Option<i64> {
-        let date = NaiveDate::from_ymd_opt(self.year.unwrap_or(1970), self.month.unwrap_or(1), self.day.unwrap_or(1))?;
+        let year = self.year.unwrap_or(1970);
+        let date = match self.day_of_year {
+            Some(day) => NaiveDate::from_yo_opt(year, day)?,
+            None => NaiveDate::from_ymd_opt(year, self.month.unwrap_or(1), self.day.unwrap_or(1))?,
+        };
         let hour = self.hour.unwrap_or_else(|| self.half_hour.unwrap_or(0) + if self.afternoon { 12 } else { 0 });
         let at = date.and_hms_milli_opt(hour, self.minute, self.second, self.ms)?.and_utc();
         Some(at.checked_sub_signed(TimeDelta::minutes(self.offset_minutes))?.timestamp_millis())
@@ -338,6 +376,33 @@ mod tests {
         }
     }
 
+    /// The days at the edges of years, by Java 17: the patterns, then a line for each day.
+    const WEEKS: &str = include_str!("../../tests/golden/weeks.txt");
+
+    #[test]
+    fn weeks_and_their_years_are_those_of_java() {
+        let mut lines = WEEKS.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(" | ").collect::<Vec<_>>());
+        let patterns = lines.next().expect("the patterns");
+        let formats: Vec<_> = patterns[1..].iter().map(|pattern| DateFormat::parse(pattern).expect(pattern)).collect();
+        let mut days = 0;
+        for line in lines {
+            let date: NaiveDate = line[0].parse().expect("a date");
+            let start = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis();
+            assert_eq!(line.len(), patterns.len(), "{date}");
+            for (format, text) in formats.iter().zip(&line[1..]) {
+                let unit = format.unit_ms();
+                assert_eq!(unit, 86_400_000, "{}", format.pattern());
+                for ms in [start, start + 45_296_000, start + unit - 1] {
+                    assert_eq!(format.format(ms).as_deref(), Some(*text), "{date} {}", format.pattern());
+                }
+                let expression = regex::Regex::new(&format!("^(?:{})$", format.expression())).expect("a regular expression");
+                assert!(expression.is_match(text), "{text}: {expression}");
+            }
+            days += 1;
+        }
+        assert!(days > 50, "{days} days");
+    }
+
     #[test]
     fn what_was_written_is_read() {
         const DAY: i64 = 86_400_000;
@@ -359,6 +424,13 @@ mod tests {
             ("yyyy-MM-dd", "9999999999-01-01", None),
             ("yyyy X", "2024 PST", None),
             ("yy-MM-dd", "24-03-01", None),
+            ("yyyyDDDHHmmssSSS", "2024061130203004", Some(AT)),
+            ("yyyy-DDD", "1970-002", Some(DAY)),
+            ("yyyy-DDD", "2023-366", None),
+            ("yyyy-MM-dd u", "1970-01-02 7", Some(DAY)),
+            ("YYYYMMdd", "20240301", None),
+            ("yyyy-MM-dd w", "2024-03-01 9", None),
+            ("yyyy-MM-dd DDD", "2024-03-01 061", None),
             ("yyyy-MM-dd", "ä", None),
         ] {
             assert_eq!(DateFormat::parse(pattern).expect(pattern).read(text), expected, "{pattern} {text}");
@@ -368,8 +440,7 @@ mod tests {
     #[test]
     fn patterns_that_mean_nothing_here_are_refused() {
         for (pattern, part) in [
-            ("YYYY-MM-dd", "the letter Y, the year of the week, is not supported: the year is yyyy"),
-            ("DDD", "the letter D is not supported: there are y, M, d"),
+            ("GGG yyyy", "the letter G is not supported: there are y, Y, M, w"),
             ("yyyy-MM-dd'T", "a quote is not closed"),
             ("HH:mm:ss.SSSSSS", "expected SSS at most"),
             ("", "expected letters"),

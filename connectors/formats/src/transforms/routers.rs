@@ -236,6 +236,7 @@ mod tests {
             ("${topic}-${timestamp}", "yyyyMMdd", "orders-", "orders-20240301", &["orders-eu-20240301", "orders-2024", "orders-"][..]),
             ("a.${timestamp}.${topic}", "yy-MMM", "a.", "a.24-Mar.orders", &["ab24-Mar.orders", "a.24-Mai.orders", "a.24-Mar.orders2"]),
             ("${timestamp}${timestamp}", "HH", "", "1313", &["13", "orders"]),
+            ("${topic}.${timestamp}", "YYYY-'W'ww", "orders.", "orders.2024-W09", &["orders.2024-09", "orders.2024-Wxx"]),
             ("all", "HH", "all", "all", &["orders", "13"]),
         ] {
             let routed = of(topic, timestamp);
