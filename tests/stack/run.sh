@@ -13,7 +13,8 @@
 export AWS_ACCESS_KEY_ID=${AWS_ACCESS_KEY_ID:-minioadmin} AWS_SECRET_ACCESS_KEY=${AWS_SECRET_ACCESS_KEY:-minioadmin} AWS_REGION=${AWS_REGION:-us-east-1}
 base=$(mktemp -d "${TMPDIR:-/tmp}/lakefeed-stack.XXXXXX")
 kafka_pid='' minio_pid='' registry_pid='' composed=0
-compose_file=$here/../../docker/compose.yaml
+# A project of its own: what is taken down afterwards is never the pipeline that somebody runs from the same file.
+compose=(docker compose --project-name lakefeed-tests --file "$here/../../docker/compose.yaml")
 
 finish() {
   local code=$?
@@ -24,7 +25,7 @@ finish() {
   [ -z "$kafka_pid" ] || wait "$kafka_pid" 2>/dev/null || true
   [ -z "$minio_pid" ] || wait "$minio_pid" 2>/dev/null || true
   [ -z "$registry_pid" ] || wait "$registry_pid" 2>/dev/null || true
-  [ "$composed" = 0 ] || docker compose -f "$compose_file" down --volumes >/dev/null 2>&1 || true
+  [ "$composed" = 0 ] || "${compose[@]}" down --volumes >/dev/null 2>&1 || true
   rm -rf "$base"
   exit "$code"
 }
@@ -53,7 +54,7 @@ if ! try_install; then
   docker info >/dev/null 2>&1 || die 3 "no servers for the tests: run scripts/setup.sh test, or set KAFKA_BOOTSTRAP and S3_ENDPOINT to running ones"
   say "starting the servers of docker/compose.yaml"
   composed=1
-  docker compose -f "$compose_file" up --detach --wait redpanda minio || die 3 "docker compose could not start the servers"
+  "${compose[@]}" up --detach --wait redpanda minio || die 3 "docker compose could not start the servers"
   KAFKA_BOOTSTRAP=${KAFKA_BOOTSTRAP:-127.0.0.1:9092} S3_ENDPOINT=${S3_ENDPOINT:-http://127.0.0.1:9000}
 fi
 # The servers read a named pipe that only this process holds open for writing: they stop when it ends, even by SIGKILL.
