@@ -46,10 +46,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(wrong)))
 }
 
-/// A worker file names no connector; its brokers tell it.
+/// A worker file names no connector; where its offsets go or its brokers tell it.
 fn is_worker(file: &ConnectorFile) -> bool {
     let has = |key: &str| file.values.contains_key(key);
-    has("bootstrap.servers") && !has("connector.class") && !has("name")
+    let tells = ["bootstrap.servers", "offset.storage.file.filename", "offset.storage.topic", "config.storage.topic"];
+    tells.into_iter().any(has) && !has("connector.class") && !has("name")
 }
 
 impl Checked {

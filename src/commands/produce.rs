@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lakefeed_core::{Error, Output, Result, SourceReject};
 use lakefeed_csv::{CellType, CsvFile, CsvOptions, FilePosition, Filled, parse_types};
-use lakefeed_kafka::{ClientSettings, Producer, ensure_topic};
+use lakefeed_kafka::{ClientSettings, Producer, TopicSpec, ensure_topic};
 use serde_json::{Value, json};
 
 /// Send data to a topic, once
@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
     fn send<R: Read>(mut self, mut file: CsvFile<R>) -> Result<ExitCode> {
         let properties = self.args.property.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let settings = ClientSettings::new(&self.args.bootstrap_servers).extend(properties);
-        ensure_topic(&settings, &self.topic, self.args.partitions, None, self.timeout)?;
+        ensure_topic(&settings, &self.topic, &TopicSpec::with_partitions(self.args.partitions), self.timeout)?;
         let producer = Producer::new(&settings.or("message.timeout.ms", &self.args.timeout_ms.to_string()))?;
         let (bar, start) = (self.bar(), Instant::now());
         let done = self.turns(&mut file, &producer, &bar, start);

@@ -1,5 +1,6 @@
 //! Topics, and the offsets of groups.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, Result, TopicPartition};
@@ -51,16 +52,31 @@ fn partitions(client: &BaseConsumer, settings: &ClientSettings, topic: &str, tim
     }
 }
 
-/// Makes a topic unless it is there; returns how many partitions it has. `None` partitions or replicas: as many as the brokers make by default.
-/// There is at most one replica on each broker.
+/// How a topic is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// `None`: as many as the brokers make by default.
+    pub partitions: Option<i32>,
+    /// `None`: as many as the brokers make by default.
+    pub replicas: Option<i32>,
+    /// Settings of the topic, under Kafka's names.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl TopicSpec {
+    /// With so many partitions, and as the brokers do otherwise.
+    pub fn with_partitions(partitions: Option<i32>) -> Self {
+        Self { partitions, ..Self::default() }
+    }
+}
+
+/// Makes a topic unless it is there; returns how many partitions it has. There is at most one replica on each broker.
 ///
 /// # Errors
 /// `Retry`: no answer within `timeout`. `Config`: the brokers refuse the topic.
-pub fn ensure_topic(
-    settings: &ClientSettings, topic: &str, partitions: Option<i32>, replicas: Option<i32>, timeout: Duration,
-) -> Result<i32> {
-    let new = NewTopic::new(topic, partitions.unwrap_or(-1), TopicReplication::Fixed(replicas.unwrap_or(-1)));
-    ensure(settings, new, timeout)
+pub fn ensure_topic(settings: &ClientSettings, topic: &str, spec: &TopicSpec, timeout: Duration) -> Result<i32> {
+    let new = NewTopic::new(topic, spec.partitions.unwrap_or(-1), TopicReplication::Fixed(spec.replicas.unwrap_or(-1)));
+    ensure(settings, spec.settings.iter().fold(new, |new, (key, value)| new.set(key, value)), timeout)
 }
 
 /// Makes a compacted topic unless it is there, with at most as many replicas as there are brokers (`replicas` -1: as many as the brokers make

@@ -14,13 +14,14 @@ mod consumer;
 mod context;
 mod error;
 mod groups;
+mod java;
 mod producer;
 mod range;
 mod reading;
 mod settings;
 mod tail;
 
-pub use admin::{committed, ensure_compacted, ensure_topic, log_ends, partition_count, probe};
+pub use admin::{TopicSpec, committed, ensure_compacted, ensure_topic, log_ends, partition_count, probe};
 pub use consumer::{Consumer, Event, Start};
 pub use groups::{GroupOffset, delete_group, group_offsets, set_group_offsets};
 pub use producer::{Message, Producer};

@@ -5,53 +5,14 @@ use std::fmt;
 
 use rdkafka::config::ClientConfig;
 
+use crate::java::translate;
+
 /// The settings of a client. Keys are Kafka's; those that only the Java clients know are translated or dropped, so that the
 /// `consumer.`, `producer.` and `admin.` parts of a Kafka Connect worker file work.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ClientSettings {
     values: BTreeMap<String, String>,
 }
-
-/// Settings of the Java clients without a counterpart here: how Java turns bytes into objects, how much it returns per poll, and what it
-/// loads from the class path.
-const JAVA_ONLY: &[&str] = &[
-    "auto.include.jmx.reporter",
-    "buffer.memory",
-    "client.dns.lookup",
-    "default.api.timeout.ms",
-    "exclude.internal.topics",
-    "interceptor.classes",
-    "key.deserializer",
-    "key.serializer",
-    "max.block.ms",
-    "max.poll.records",
-    "metric.reporters",
-    "metrics.num.samples",
-    "metrics.recording.level",
-    "metrics.sample.window.ms",
-    "partitioner.class",
-    "request.timeout.ms",
-    "send.buffer.bytes",
-    "receive.buffer.bytes",
-    // A server's: the worker's file has one set of keys for its clients and its listeners.
-    "ssl.client.auth",
-    "ssl.truststore.type",
-    "value.deserializer",
-    "value.serializer",
-];
-
-/// What a Java setting is called by librdkafka.
-const RENAMED: &[(&str, &str)] = &[
-    ("delivery.timeout.ms", "message.timeout.ms"),
-    ("fetch.max.wait.ms", "fetch.wait.max.ms"),
-    ("max.in.flight.requests.per.connection", "max.in.flight"),
-    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
-    ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
-    ("ssl.keystore.key", "ssl.key.pem"),
-    ("ssl.keystore.password", "ssl.key.password"),
-    ("ssl.truststore.certificates", "ssl.ca.pem"),
-    ("ssl.truststore.location", "ssl.ca.location"),
-];
 
 impl ClientSettings {
     /// Settings for a cluster.
@@ -62,16 +23,7 @@ impl ClientSettings {
     /// With a setting; a later one replaces an earlier one.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
-        if key == "sasl.jaas.config" {
-            for (jaas, ours) in [("username", "sasl.username"), ("password", "sasl.password")] {
-                if let Some(text) = jaas_option(value, jaas) {
-                    self.values.insert(ours.into(), text);
-                }
-            }
-        } else if !JAVA_ONLY.contains(&key) {
-            let key = RENAMED.iter().find(|(java, _)| *java == key).map_or(key, |(_, ours)| ours);
-            self.values.insert(key.to_owned(), value.to_owned());
-        }
+        self.values.extend(translate(key, value).into_iter().map(|(key, value)| (key.to_owned(), value)));
         self
     }
 
@@ -117,13 +69,6 @@ impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
     }
-}
-
-/// An option of a JAAS line: `...LoginModule required username="alice" password="secret";`.
-fn jaas_option(line: &str, name: &str) -> Option<String> {
-    let start = line.find(&format!("{name}=\""))? + name.len() + 2;
-    let len = line[start..].find('"')?;
-    Some(line[start..start + len].to_owned())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use lakefeed_kafka::ClientSettings;
 use crate::backoff::Backoff;
 use crate::converters;
 use crate::files::ConnectorFile;
+use crate::topic_creation::{self, TopicCreation};
 use crate::validators::{at_least_minus_one, at_least_one, at_least_zero, replicas};
 use crate::worker_config::WorkerConfig;
 
@@ -136,6 +137,30 @@ const DECODED: &[Key] = &[
         .group("Schema"),
 ];
 
+/// What sources add.
+const SOURCE: &[Key] = &[
+    Key::new(
+        "exactly.once.support",
+        KeyKind::String,
+        "required: refuse to run without transactions (a worker of a cluster, exactly.once.source.support). requested: use them where the worker does.",
+    )
+    .default("requested")
+    .values(&["requested", "required"])
+    .group("Exactly once"),
+    Key::new("transaction.boundary", KeyKind::String, "When transactions end: poll, after half a second at most; interval, after transaction.boundary.interval.ms.")
+        .default("poll")
+        .values(&["poll", "interval"])
+        .importance(Importance::Low)
+        .group("Exactly once"),
+    Key::new("transaction.boundary.interval.ms", KeyKind::Long, "Milliseconds between the ends of transactions, with transaction.boundary=interval.")
+        .validator(at_least_one)
+        .importance(Importance::Low)
+        .group("Exactly once"),
+    Key::new("offsets.storage.topic", KeyKind::String, "Accepted as in Kafka Connect; positions are in the worker's offset.storage.topic.")
+        .importance(Importance::Low)
+        .group("Exactly once"),
+];
+
 /// What processors add.
 const PROCESSOR: &[Key] = &[Key::new(
     "exactly.once.support",
@@ -152,7 +177,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("admin.override.", "A setting of this connector's admin clients, under Kafka's name."),
     ("transforms.", "A setting of a transform: transforms.ALIAS.type, .predicate, .negate and others."),
     ("predicates.", "A setting of a predicate: predicates.ALIAS.type and others."),
-    ("topic.creation.", "Accepted as in Kafka Connect."),
+    ("topic.creation.", topic_creation::DOC),
 ];
 
 fn printable_name(value: &str) -> Result<(), String> {
@@ -168,9 +193,9 @@ fn declared(value: &str) -> Result<(), String> {
 pub fn definition(plugin: &Plugin) -> ConfigDef {
     let common = ConfigDef::new().keys(COMMON).keys(converters::CLASSES).keys(converters::VALUE_KEYS).keys(converters::KEY_KEYS);
     let common = match plugin.kind() {
-        PluginKind::Source => common.keys(TRANSFORMED),
+        PluginKind::Source => common.keys(SOURCE).keys(&topic_creation::KEYS).keys(TRANSFORMED),
         PluginKind::Processor => {
-            let own = common.keys(READER).keys(PROCESSOR).keys(TRANSFORMED).keys(DECODED);
+            let own = common.keys(READER).keys(PROCESSOR).keys(&topic_creation::KEYS).keys(TRANSFORMED).keys(DECODED);
             let own = own.keys(converters::OUTPUT_VALUE_KEYS).keys(converters::OUTPUT_KEY_KEYS);
             converters::OUTPUT_PREFIXES.iter().fold(own, |def, (prefix, doc)| def.prefix(prefix, doc))
         }
@@ -291,6 +316,9 @@ fn common_errors(plugin: &Plugin, config: &Config) -> Vec<ConfigError> {
         if config.text("errors.tolerance") != "all" {
             errors.push(ConfigError::value("errors.deadletterqueue.topic.name", topic, "has no effect without errors.tolerance=all"));
         }
+    }
+    if plugin.kind() != PluginKind::Sink {
+        errors.extend(TopicCreation::read(config).err().into_iter().flatten());
     }
     errors.extend(converters::errors(plugin.kind(), config));
     errors

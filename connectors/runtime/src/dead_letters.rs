@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakefeed_core::{DeadLetter, Error, Records, RejectStore, Rejected, Result, SourceReject, Stage, TopicPartition};
-use lakefeed_kafka::{Message, Producer, ensure_topic};
+use lakefeed_kafka::{Message, Producer, TopicSpec, ensure_topic};
 
 use crate::outgoing::Refused;
 use crate::task::TaskEnv;
@@ -37,7 +37,7 @@ impl DeadLetters {
         } else {
             if env.worker.creates_topics() {
                 let replicas = config.int("errors.deadletterqueue.topic.replication.factor").and_then(|n| i32::try_from(n).ok());
-                ensure_topic(&env.admin_settings(), &topic, Some(1), replicas, TOPIC_TIMEOUT)?;
+                ensure_topic(&env.admin_settings(), &topic, &TopicSpec { replicas, ..TopicSpec::with_partitions(Some(1)) }, TOPIC_TIMEOUT)?;
             }
             Some(Producer::new(&env.producer_settings().or("queue.buffering.max.kbytes", "4096"))?)
         };

@@ -277,8 +277,10 @@ impl Herder {
     /// Checks a configuration.
     fn check(&self, file: &ConnectorFile) -> Result<Connector, Refusal> {
         let connector = check(file, &self.plugins).map_err(Refusal::Invalid)?;
-        self.shared.config.check_group(&connector).map_err(|error| Refusal::Invalid(vec![error]))?;
-        self.shared.config.check_converter(&connector)?;
+        let config = &self.shared.config;
+        let checked = config.check_group(&connector).and_then(|()| config.check_exactly_once(&connector));
+        checked.map_err(|error| Refusal::Invalid(vec![error]))?;
+        config.check_converter(&connector)?;
         Ok(connector)
     }
 

@@ -7,6 +7,7 @@
 
 mod active_topics;
 mod backoff;
+mod client_keys;
 mod cluster;
 mod connector;
 mod connector_offsets;
@@ -33,6 +34,7 @@ mod state;
 mod stats;
 mod task;
 mod task_thread;
+mod topic_creation;
 mod validators;
 mod worker;
 mod worker_config;

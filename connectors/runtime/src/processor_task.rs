@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Assignment, Error, Make, Output, Processor, Records, Result, Share, TopicPartition};
-use lakefeed_kafka::{Consumer, Event, Producer, RangeReader, ensure_topic, log_ends};
+use lakefeed_kafka::{Consumer, Event, Producer, RangeReader, TopicSpec, ensure_topic, log_ends};
 
 use crate::dead_letters::DeadLetters;
 use crate::incoming::{Incoming, Plain};
@@ -19,6 +19,7 @@ use crate::outgoing::Outgoing;
 use crate::sink_task::report_lost;
 use crate::state::{PartitionState, StateStore};
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
+use crate::topic_creation::TopicCreation;
 
 /// What one read takes from one partition at most, about.
 const READ_BYTES: usize = 1 << 20;
@@ -53,6 +54,7 @@ struct ProcessorTask<'a> {
     /// The offsets that the open batch reaches, and when it was opened.
     open: Option<(HashMap<TopicPartition, i64>, Instant)>,
     topics: HashSet<String>,
+    creation: TopicCreation,
     out: Output,
     /// What becomes of rows before they are sent, if they don't go as they are; and where they are then.
     outgoing: Option<Outgoing>,
@@ -93,6 +95,7 @@ impl<'a> ProcessorTask<'a> {
             known_below: HashMap::new(),
             open: None,
             topics: HashSet::new(),
+            creation: TopicCreation::read(&env.connector.config).unwrap_or_default(),
             out: Output::default(),
             outgoing: Outgoing::open(env)?,
             converted: Output::default(),
@@ -282,7 +285,7 @@ impl<'a> ProcessorTask<'a> {
         Ok(())
     }
 
-    /// Makes those of the output topics of an input topic that are met for the first time, with as many partitions.
+    /// Makes those of the output topics of an input topic that are met for the first time, with as many partitions unless topic.creation says otherwise.
     fn create_topics(&mut self, input: &str, mut outputs: Vec<String>) -> Result<()> {
         outputs.retain(|topic| !self.topics.contains(topic));
         if let Some(topic) = outputs.iter().find(|topic| self.env.connector.config.list("topics").contains(&topic.as_str())) {
@@ -295,7 +298,8 @@ impl<'a> ProcessorTask<'a> {
             let admin = self.env.admin_settings();
             let count = i32::try_from(log_ends(&admin, input, TOPIC_TIMEOUT)?.len()).ok();
             for topic in &outputs {
-                ensure_topic(&admin, topic, count, None, TOPIC_TIMEOUT)?;
+                let spec = self.creation.of(topic).cloned().unwrap_or_else(|| TopicSpec::with_partitions(count));
+                ensure_topic(&admin, topic, &spec, TOPIC_TIMEOUT)?;
             }
         }
         self.topics.extend(outputs);

@@ -11,6 +11,7 @@ use crate::dead_letters::DeadLetters;
 use crate::offsets::OffsetStore;
 use crate::outgoing::Outgoing;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
+use crate::topic_creation::TopicCreation;
 
 /// The wait while nothing is there, or the task is paused.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -72,7 +73,11 @@ impl Sender {
     /// How long rows may wait to be committed: nobody sees those of a transaction before.
     fn interval(&self, env: &TaskEnv) -> Duration {
         let interval = env.worker.commit_interval();
-        if self.transaction.is_some() { interval.min(TRANSACTION) } else { interval }
+        match env.connector.config.int("transaction.boundary.interval.ms").and_then(|ms| u64::try_from(ms).ok()) {
+            _ if self.transaction.is_none() => interval,
+            Some(ms) if env.connector.config.text("transaction.boundary") == "interval" => Duration::from_millis(ms),
+            _ => interval.min(TRANSACTION),
+        }
     }
 
     /// Waits until all rows and these positions are safe.
@@ -107,6 +112,7 @@ struct SourceTask<'a> {
     /// For each source partition with rows that are sent and not committed the position after the last of them, in the order of their ends.
     pending: Vec<Position>,
     topics: BTreeSet<String>,
+    creation: TopicCreation,
     busy: BusyTime,
 }
 
@@ -123,6 +129,7 @@ impl<'a> SourceTask<'a> {
             dead_letters,
             pending: Vec::new(),
             topics: BTreeSet::new(),
+            creation: TopicCreation::read(&env.connector.config).unwrap_or_default(),
             busy: BusyTime::new(),
         })
     }
@@ -197,7 +204,8 @@ impl<'a> SourceTask<'a> {
             }
             if topic != last && !self.topics.contains(topic) {
                 if self.env.worker.creates_topics() {
-                    ensure_topic(&self.env.admin_settings(), topic, None, None, TOPIC_TIMEOUT)?;
+                    let spec = self.creation.of(topic).cloned().unwrap_or_default();
+                    ensure_topic(&self.env.admin_settings(), topic, &spec, TOPIC_TIMEOUT)?;
                 }
                 self.topics.insert(topic.to_owned());
             }

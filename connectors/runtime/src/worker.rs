@@ -44,7 +44,10 @@ impl Worker {
     /// `Config`: a file is wrong. `Retry`: the brokers or a store can't be reached. Nothing runs then.
     pub fn start(config: &WorkerConfig, files: &[ConnectorFile], plugins: &[Plugin], worker_id: &str) -> Result<Self> {
         let connectors = checked(files, plugins)?;
-        connectors.iter().try_for_each(|connector| config.check_converter(connector))?;
+        for (file, connector) in files.iter().zip(&connectors) {
+            config.check_exactly_once(connector).map_err(|error| as_error(file, &[error]))?;
+            config.check_converter(connector)?;
+        }
         let cluster_id = probe(&config.admin(), PROBE_TIMEOUT)?;
         let Some(cluster) = config.cluster() else {
             let offsets = OffsetStore::File(OffsetFile::open(&config.offset_file())?);

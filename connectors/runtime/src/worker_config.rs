@@ -7,6 +7,7 @@ use std::time::Duration;
 use lakefeed_core::{Config, ConfigDef, ConfigError, Error, Importance, Key, KeyKind, PluginKind, Result};
 use lakefeed_kafka::ClientSettings;
 
+use crate::client_keys::{ACCEPTED, CLIENT_KEYS};
 use crate::cluster::{self, ClusterConfig};
 use crate::connector::Connector;
 use crate::converters::{self, Forms, Reading};
@@ -158,7 +159,11 @@ const PREFIXES: &[(&str, &str)] = &[
 
 fn basic_auth_only(value: &str) -> Result<(), String> {
     let simple = |class: &str| class.trim().rsplit('.').next() == Some("BasicAuthSecurityRestExtension");
-    if value.split(',').all(simple) { Ok(()) } else { Err("expected BasicAuthSecurityRestExtension; there are no others".into()) }
+    if value.trim().is_empty() || value.split(',').all(simple) {
+        Ok(())
+    } else {
+        Err("expected BasicAuthSecurityRestExtension; there are no others".into())
+    }
 }
 
 fn listeners_are_http(value: &str) -> Result<(), String> {
@@ -200,6 +205,8 @@ impl Listener {
 pub fn worker_definition() -> ConfigDef {
     let keys = ConfigDef::new()
         .keys(KEYS)
+        .keys(&CLIENT_KEYS)
+        .keys(&ACCEPTED)
         .keys(cluster::config::KEYS)
         .keys(rest_ssl::KEYS)
         .keys(converters::CLASSES)
@@ -254,7 +261,8 @@ impl WorkerConfig {
     /// The settings of a client of `role` (`consumer`, `producer`, `admin`): those of all clients, then those of the role, then the
     /// connector's own.
     pub(crate) fn client(&self, role: &str, connector: &Config) -> ClientSettings {
-        let mut settings = ClientSettings::new(self.config.text("bootstrap.servers"));
+        let shared = CLIENT_KEYS.iter().filter_map(|key| Some((key.name, self.config.get(key.name)?)));
+        let mut settings = ClientSettings::new(self.config.text("bootstrap.servers")).extend(shared);
         for common in ["security.", "sasl.", "ssl."] {
             for (key, value) in self.config.with_prefix(common) {
                 settings = settings.set(&format!("{common}{key}"), value);
@@ -316,6 +324,18 @@ impl WorkerConfig {
             PluginKind::Source => self.forms(connector).map(|_| ()),
             PluginKind::Processor => self.processor_converter(connector).and_then(|_| self.forms(connector)).map(|_| ()),
         }
+    }
+
+    /// Checks that a source that must write in transactions can.
+    pub(crate) fn check_exactly_once(&self, connector: &Connector) -> Result<(), ConfigError> {
+        let (key, text) = ("exactly.once.support", connector.config.text("exactly.once.support"));
+        let can = self.cluster().is_some() && self.transactions();
+        if connector.plugin.kind() != PluginKind::Source || text != "required" || can {
+            return Ok(());
+        }
+        let message =
+            "sources write in transactions on a worker of a cluster only (config.storage.topic) with exactly.once.source.support=enabled";
+        Err(ConfigError::value(key, text, message))
     }
 
     /// Checks that the consumers of a connector are not of the group of the workers.

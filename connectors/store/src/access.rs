@@ -104,3 +104,41 @@ fn proxy_url(url: &str) -> Result<(), String> {
     }
     check_endpoint(url).map_err(|_| "expected http://HOST:PORT".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use lakefeed_core::ConfigDef;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<(Option<Role>, Option<Proxy>), Vec<String>> {
+        let values = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let texts = |errors: Vec<ConfigError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let config = ConfigDef::new().keys(&KEYS).parse(&values).map_err(texts)?;
+        let mut errors = Vec::new();
+        let read = (role(&config, &mut errors), proxy(&config, &mut errors));
+        if errors.is_empty() { Ok(read) } else { Err(texts(errors)) }
+    }
+
+    #[test]
+    fn a_role_and_a_proxy_are_read() {
+        let class = (CLASS, "io.confluent.connect.s3.auth.AwsAssumeRoleCredentialsProvider");
+        let (role, proxy) = read(&[class, (ROLE, "arn"), (EXTERNAL_ID, "x"), (PROXY, "http://p:3128")]).expect("valid");
+        assert_eq!(role, Some(Role { arn: "arn".into(), session_name: "lakefeed".into(), external_id: Some(Secret::new("x")) }));
+        assert_eq!(proxy, Some(Proxy { url: "http://p:3128".into(), credentials: None }));
+        // Other providers, and keys of a proxy that are there and empty, as in files with every key.
+        let other = (CLASS, "com.amazonaws.auth.DefaultAWSCredentialsProviderChain");
+        assert_eq!(read(&[other, (PROXY, ""), (PROXY_USER, ""), (PROXY_PASSWORD, "")]), Ok((None, None)));
+    }
+
+    #[test]
+    fn halves_are_refused_without_showing_a_secret() {
+        let of = |pairs: &[(&str, &str)]| read(pairs).expect_err("a mistake").join("; ");
+        assert_eq!(of(&[(CLASS, ASSUME_ROLE)]), format!("{ROLE}: is required with {ASSUME_ROLE}"));
+        assert_eq!(of(&[(ROLE, "arn")]), format!("{ROLE} = 'arn': needs {CLASS}={ASSUME_ROLE}"));
+        assert!(of(&[(PROXY, "http://p:1"), (PROXY_USER, "u")]).starts_with(PROXY_PASSWORD));
+        assert!(of(&[(PROXY_USER, "u"), (PROXY_PASSWORD, "secret")]).starts_with(PROXY));
+        assert!(of(&[(PROXY, "p:1")]).contains("expected http://HOST:PORT"));
+        assert!(!of(&[(PROXY, "http://u:secret@p:1")]).contains("secret"));
+    }
+}

@@ -1,9 +1,9 @@
 //! The keys of a connector that concern its store, with the names of Confluent's S3 sink.
 
-use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lakefeed_core::{Config, ConfigError, Importance, Key, KeyKind};
+use std::sync::LazyLock;
 
 use crate::access;
 use crate::config::{check_endpoint, file_url};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lakefeed_core::{Error, ErrorKind};
-use lakefeed_store::{Put, S3Settings, Secret, Sse, Store, StoreConfig};
+use lakefeed_store::{Proxy, Put, Role, S3Settings, Secret, Sse, Store, StoreConfig};
 
 /// Answers one request after another; the last answer is given for ever. It ends with the process.
 struct Scripted {
@@ -298,4 +298,38 @@ async fn a_listing_of_one_page_is_whole_and_a_longer_one_is_not_followed() {
     let more = Scripted::start(&[&page(true)]);
     assert_eq!(more.store().list_if_few("t/").await.expect("listed"), None);
     assert_eq!(more.requests.lock().expect("no panic").len(), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_with_its_password() {
+    let proxy = Scripted::start(&[OK]);
+    let credentials = Some(("alice".into(), Secret::new("wonderland")));
+    let settings = S3Settings {
+        // Nobody listens there.
+        endpoint: Some("http://127.0.0.1:9".into()),
+        proxy: Some(Proxy { url: proxy.endpoint.clone(), credentials }),
+        ..proxy.settings()
+    };
+    assert_eq!(put(&proxy.store_with(settings)).await.expect("put"), Put::Created);
+    let requests = proxy.requests();
+    let [request] = &requests[..] else { panic!("expected one request, found {requests:?}") };
+    assert!(has(request, "put http://127.0.0.1:9/b/p/k.parquet"), "{request}");
+    // alice:wonderland, in small letters as all of the request.
+    assert!(has(request, "proxy-authorization: basic ywxpy2u6d29uzgvybgfuza=="), "{request}");
+}
+
+#[tokio::test]
+async fn a_role_is_assumed_by_the_credentials_that_are_there() {
+    let session = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\
+                   <AccessKeyId>ROLEKEY</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>ROLETOKEN</SessionToken>\
+                   <Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
+    let assumed = format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{session}", session.len());
+    let server = Scripted::start(&[&assumed, OK]);
+    let role =
+        Role { arn: "arn:aws:iam::123456789012:role/lake".into(), session_name: "nightly".into(), external_id: Some(Secret::new("x")) };
+    assert_eq!(put(&server.store_with(S3Settings { role: Some(role), ..server.settings() })).await.expect("put"), Put::Created);
+    let requests = server.requests();
+    let [sts, s3] = &requests[..] else { panic!("expected two requests, found {requests:?}") };
+    assert!(has(sts, "post / ") && sts.contains("credential=id/"), "{sts}");
+    assert!(has(s3, "put /b/p/k.parquet") && s3.contains("credential=rolekey/") && has(s3, "x-amz-security-token: roletoken"), "{s3}");
 }

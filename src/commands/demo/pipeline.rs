@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lakefeed_core::{Error, Result};
-use lakefeed_kafka::{ClientSettings, ensure_topic, log_ends};
+use lakefeed_kafka::{ClientSettings, TopicSpec, ensure_topic, log_ends};
 use lakefeed_runtime::{Snapshot, TaskState, Worker, WorkerConfig, read_connector, read_worker};
 
 use super::{Args, Cluster, Folder};
@@ -31,7 +31,7 @@ impl Pipeline {
     pub(super) fn start(args: &Args, folder: &Folder, cluster: &Cluster) -> Result<Self> {
         let settings = ClientSettings::new(&cluster.bootstrap_servers());
         for topic in [args.table.clone(), format!("{}.stream", args.table)] {
-            ensure_topic(&settings, &topic, Some(PARTITIONS), None, TOPIC_TIMEOUT)?;
+            ensure_topic(&settings, &topic, &TopicSpec::with_partitions(Some(PARTITIONS)), TOPIC_TIMEOUT)?;
             if log_ends(&settings, &topic, TOPIC_TIMEOUT)?.iter().any(|(_, _, end)| *end > 0) {
                 return Err(Error::config(format!(
                     "topic {topic} on {} has records already; choose another name with --table, or delete the topic",

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use lakefeed_core::{Error, Result};
-use lakefeed_kafka::ensure_topic;
+use lakefeed_kafka::{TopicSpec, ensure_topic};
 use lakefeed_kit::registry;
 
 use crate::floors;
@@ -49,7 +49,7 @@ fn sent(bench: &mut Bench, what: &str, converter: &[Setting<'_>]) -> Result<Topi
     for time in 0..TIMES {
         fs::hard_link(&file, folder.join(format!("motor-{time}.csv"))).map_err(unwritable)?;
     }
-    ensure_topic(&bed.settings, &name, i32::try_from(PARTITIONS).ok(), None, PATIENCE)?;
+    ensure_topic(&bed.settings, &name, &TopicSpec::with_partitions(i32::try_from(PARTITIONS).ok()), PATIENCE)?;
     let (types, path) = (types(&file)?, folder.to_string_lossy().into_owned());
     // The file's dead letters have no topic here: a row that can't be read ends the run.
     let own = [

@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_json::ReaderBuilder;
 use lakefeed_core::{Error, Output, Records, Result, TopicPartition};
 use lakefeed_formats::{Decoder, DecoderOptions, Shape};
-use lakefeed_kafka::{ClientSettings, Consumer, Producer, RangeReader, ensure_topic, log_ends};
+use lakefeed_kafka::{ClientSettings, Consumer, Producer, RangeReader, TopicSpec, ensure_topic, log_ends};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -169,7 +169,7 @@ struct Sender {
 
 impl Sender {
     fn new(settings: &ClientSettings, ready: &[Records], topic: &str) -> Result<Self> {
-        ensure_topic(settings, topic, i32::try_from(PARTITIONS).ok(), None, PATIENCE)?;
+        ensure_topic(settings, topic, &TopicSpec::with_partitions(i32::try_from(PARTITIONS).ok()), PATIENCE)?;
         let mut block = Output::default();
         block.to_topic(&Arc::from(topic));
         // In turn of each partition, as rows come in reality.

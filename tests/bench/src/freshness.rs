@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lakefeed_core::{Error, Output, Result};
-use lakefeed_kafka::{ClientSettings, Producer, ensure_topic};
+use lakefeed_kafka::{ClientSettings, Producer, TopicSpec, ensure_topic};
 
 use crate::floors;
 use crate::lister::Lister;
@@ -34,7 +34,7 @@ type Seen = HashMap<String, i64>;
 pub(crate) fn step(bench: &mut Bench, interval_s: u64) -> Result<()> {
     let (bed, interval) = (&bench.bed, (interval_s * 1000).to_string());
     let (topic, bucket) = (bed.name("fresh"), bed.minio.bucket());
-    ensure_topic(&bed.settings, &topic, i32::try_from(PARTITIONS).ok(), None, PATIENCE)?;
+    ensure_topic(&bed.settings, &topic, &TopicSpec::with_partitions(i32::try_from(PARTITIONS).ok()), PATIENCE)?;
     let own = [("topics", Some(topic.as_str())), ("rotate.age.ms", Some(&interval)), ("metadata.columns", Some("_timestamp"))];
     let keys: Vec<Setting<'_>> = own.into_iter().chain(PLAIN).collect();
     let worker = bed.worker(FILE, &bucket, &keys)?;

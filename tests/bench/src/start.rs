@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lakefeed_core::{Error, Result};
-use lakefeed_kafka::ensure_topic;
+use lakefeed_kafka::{TopicSpec, ensure_topic};
 
 use crate::lister::Lister;
 use crate::process::resident_bytes;
@@ -62,7 +62,7 @@ fn first_object_ms(bench: &mut Bench) -> Result<f64> {
 /// What a worker has resident when it waits for rows.
 fn idle_bytes(bench: &Bench) -> Result<u64> {
     let (bed, topic, bucket) = (&bench.bed, bench.bed.name("empty"), bench.bed.minio.bucket());
-    ensure_topic(&bed.settings, &topic, i32::try_from(PARTITIONS).ok(), None, PATIENCE)?;
+    ensure_topic(&bed.settings, &topic, &TopicSpec::with_partitions(i32::try_from(PARTITIONS).ok()), PATIENCE)?;
     let own: [Setting<'_>; 1] = [("topics", Some(&topic))];
     let worker = bed.worker(FILE, &bucket, &[&own[..], &PLAIN].concat())?;
     let (mut most, mut since) = (0, Instant::now());

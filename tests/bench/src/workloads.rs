@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use lakefeed_core::{Output, Result};
-use lakefeed_kafka::{ClientSettings, Producer, ensure_topic};
+use lakefeed_kafka::{ClientSettings, Producer, TopicSpec, ensure_topic};
 
 use crate::testbed::PATIENCE;
 
@@ -41,7 +41,7 @@ pub(crate) struct Topic {
 
 /// Makes a topic and sends `rows` rows to it.
 pub(crate) fn fill(settings: &ClientSettings, name: String, partitions: u64, workload: Workload, rows: u64) -> Result<Topic> {
-    ensure_topic(settings, &name, i32::try_from(partitions).ok(), None, PATIENCE)?;
+    ensure_topic(settings, &name, &TopicSpec::with_partitions(i32::try_from(partitions).ok()), PATIENCE)?;
     let producer = Producer::new(settings)?;
     let (mut block, mut random, mut bytes) = (Output::default(), Random::new(), 0);
     block.to_topic(&Arc::from(name.as_str()));
