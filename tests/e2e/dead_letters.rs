@@ -7,6 +7,7 @@ use std::time::Duration;
 use lakefeed_kit::{kafka, minio, python_with, wait_until};
 
 use crate::scene::{MISSED_SOON, PATIENCE, Scene, stop};
+use crate::sink::produce;
 
 /// Twelve kinds of bad rows: the value, where it is refused and what the message must have.
 const KINDS: [(&str, &str, &str); 12] = [
@@ -71,6 +72,26 @@ fn every_bad_row_is_one_dead_letter_and_says_why() {
         }
     }
     scene.assert_each_once(0..36_000);
+}
+
+/// As in the Confluent S3 sink: report.null.values.to.dlq is true by itself.
+#[test]
+fn ignored_nulls_are_told_to_the_dead_letters() {
+    let scene = Scene::local("nulls", 1);
+    produce(&scene.topic, &[r#"1|{"id":1,"e":"a"}"#, "2|NULL", r#"3|{"id":3,"e":"b"}"#].map(str::to_owned));
+    let keys = scene.tolerant() + "behavior.on.null.values=ignore\nrotate.idle.ms=300\n";
+    let mut worker = scene.worker("worker", &keys);
+    scene.wait_for_rows(&mut worker, "the rows", 2);
+    wait_until("all offsets are committed", PATIENCE, || scene.committed() == 3);
+    let letters = scene.dead_letters(1);
+    assert!(letters[0].contains("report.null.values.to.dlq=false") && letters[0].contains("__connect.errors.offset:1"), "{letters:?}");
+    stop(&mut worker);
+    // Not, where that is not wanted: a second tombstone is no letter.
+    produce(&scene.topic, &["4|NULL", r#"5|{"id":5,"e":"c"}"#].map(str::to_owned));
+    let mut worker = scene.worker("again", &(keys + "report.null.values.to.dlq=false\n"));
+    scene.wait_for_rows(&mut worker, "the last row", 3);
+    stop(&mut worker);
+    assert_eq!(kafka().end_offsets(&format!("{}.dead", scene.topic)).iter().sum::<u64>(), 1);
 }
 
 /// How many replicas a topic has.

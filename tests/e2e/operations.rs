@@ -212,3 +212,13 @@ fn wrong_files_are_told_in_the_words_beside_them() {
     }
     assert!(checked >= 8, "{checked} files");
 }
+
+/// Files as Kafka Connect's users have them, with every key that there is.
+#[test]
+fn files_with_every_key_of_kafka_connect_are_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/good");
+    let mut files: Vec<_> = fs::read_dir(&folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    let said = run(lakefeed(&["check"]).args(&files), PATIENCE).success();
+    assert_eq!(said.matches(": ok").count(), 4, "{said}");
+}

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use lakefeed_kit::{kafka, run, wait_until};
 
+use crate::converters::send_csv;
 use crate::scene::{PATIENCE, Scene, stack, stop};
 
 /// Deletes the records of partition 0 before an offset.
@@ -136,4 +137,18 @@ fn a_layout_that_changed_after_a_crash_is_told() {
     back.wait_for_log("Assigned", PATIENCE);
     stop(&mut back);
     assert!(!back.log().contains(TOLD), "{back}");
+}
+
+#[test]
+fn a_source_makes_its_topic_as_topic_creation_says() {
+    let scene = Scene::without_topic("created");
+    let keys = "topic.creation.groups=others,mine\ntopic.creation.default.partitions=2\ntopic.creation.default.replication.factor=1\n\
+                topic.creation.others.include=nothing.*\ntopic.creation.mine.include=created.*\ntopic.creation.mine.partitions=3\n\
+                topic.creation.mine.cleanup.policy=compact\n";
+    send_csv(&scene, "id,pm,name,on\n1,0.5,a,true\n", keys).success();
+    let described = kafka().tool("topics", &["--describe", "--topic", &scene.topic]).success();
+    assert!(described.contains("PartitionCount: 3") && described.contains("cleanup.policy=compact"), "{described}");
+    assert_eq!(kafka().end_offsets(&scene.topic).iter().sum::<u64>(), 1);
+    let said = send_csv(&scene, "id\n1\n", "exactly.once.support=required\n").code(1).stderr;
+    assert!(said.contains("exactly.once.support = 'required': sources write in transactions on a worker of a cluster only"), "{said}");
 }

@@ -49,15 +49,17 @@ impl Places {
 
 /// The partition of a task: the same on every worker, now and in later versions.
 ///
-/// The tasks of a connector lie about a third of the partitions apart, and all partitions are used before one is used again: the members of a group have
-/// neighbouring partitions at first.
+/// Workers that start together have every second (third, fourth) partition each; when they come one after the other, partitions next to each other. So that
+/// the tasks of a connector are on different workers either way, they lie 7 of 24 apart, on a multiple of 12 partitions: a step from the last of them to the
+/// first is like any other. All of these are used before one is used again.
 fn place(connector: &str, task: u32, count: i32) -> i32 {
     // FNV-1a, 64 bits.
     let hash = connector.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let count = u64::try_from(count.max(1)).unwrap_or(1);
+    let used = if count < 12 { count } else { count - count % 12 };
     // Without a common divisor the steps go through all partitions.
-    let step = (count / 3..).find(|step| divisor(*step, count) == 1).unwrap_or(1);
-    i32::try_from((hash % count + u64::from(task) * step) % count).unwrap_or(0)
+    let step = (used * 7 / 24..).find(|step| divisor(*step, used) == 1).unwrap_or(1);
+    i32::try_from((hash % used + u64::from(task) * step) % used).unwrap_or(0)
 }
 
 /// The greatest common divisor.
@@ -275,11 +277,28 @@ mod tests {
             .iter()
             .map(|(name, task)| place(name, *task, 25))
             .collect();
-        assert_eq!(places, [22, 5, 14, 22, 12, 24]);
+        assert_eq!(places, [4, 11, 4, 11, 5, 18]);
         assert_eq!(place("any", 7, 1), 0);
         for count in 1..60 {
             let used: BTreeSet<i32> = (0..60).map(|task| place("any", task, count)).collect();
-            assert_eq!(used, (0..count).collect(), "of {count}");
+            assert_eq!(used, (0..if count < 12 { count } else { count / 12 * 12 }).collect(), "of {count}");
+        }
+    }
+
+    /// Of 25 partitions, as many as there are by default.
+    #[test]
+    fn tasks_are_spread_over_workers() {
+        let workers_of = |name: &str, workers: i32, owner: fn(i32, i32) -> i32| {
+            (0..workers.unsigned_abs()).map(|task| owner(place(name, task, 25), workers)).collect::<BTreeSet<_>>().len()
+        };
+        let names: Vec<String> = (0..200).map(|n| format!("connector-{n}")).collect();
+        for workers in 2..=4 {
+            // Of workers that start together.
+            let alternating = |place, workers| place % workers;
+            assert!(names.iter().all(|name| workers_of(name, workers, alternating) == workers as usize), "{workers} workers");
+            // Of workers that start one after the other.
+            let used: usize = names.iter().map(|name| workers_of(name, workers, |place, workers| place * workers / 25)).sum();
+            assert!(used * 10 > names.len() * workers as usize * 7, "{workers} workers: {used}");
         }
     }
 
@@ -288,6 +307,6 @@ mod tests {
         let mut places = Places::none_of(25);
         assert!(!places.has("orders", 0));
         places.own.insert(place("orders", 3, 25));
-        assert!(places.has("orders", 3) && places.has("orders", 28) && !places.has("orders", 2));
+        assert!(places.has("orders", 3) && places.has("orders", 27) && !places.has("orders", 2));
     }
 }
