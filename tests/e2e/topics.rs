@@ -145,10 +145,11 @@ fn a_source_makes_its_topic_as_topic_creation_says() {
     let keys = "topic.creation.groups=others,mine\ntopic.creation.default.partitions=2\ntopic.creation.default.replication.factor=1\n\
                 topic.creation.others.include=nothing.*\ntopic.creation.mine.include=created.*\ntopic.creation.mine.partitions=3\n\
                 topic.creation.mine.cleanup.policy=compact\n";
-    send_csv(&scene, "id,pm,name,on\n1,0.5,a,true\n", keys).success();
+    // A compacted topic takes no records without a key, and no repetition helps.
+    let said = send_csv(&scene, "id,pm,name,on\n1,0.5,a,true\n", keys).code(1).stderr;
+    assert!(said.contains("was not accepted (it has no key, which a compacted topic wants)"), "{said}");
     let described = kafka().tool("topics", &["--describe", "--topic", &scene.topic]).success();
     assert!(described.contains("PartitionCount: 3") && described.contains("cleanup.policy=compact"), "{described}");
-    assert_eq!(kafka().end_offsets(&scene.topic).iter().sum::<u64>(), 1);
     let said = send_csv(&scene, "id\n1\n", "exactly.once.support=required\n").code(1).stderr;
     assert!(said.contains("exactly.once.support = 'required': sources write in transactions on a worker of a cluster only"), "{said}");
 }

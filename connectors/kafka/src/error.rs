@@ -31,6 +31,10 @@ pub(crate) fn of_code(code: Code) -> ErrorKind {
         | Code::InvalidReplicationFactor
         | Code::InvalidPartitions
         | Code::PolicyViolation
+        | Code::InvalidConfig
+        | Code::InvalidRecord
+        | Code::InvalidTimestamp
+        | Code::MessageBatchTooLarge
         | Code::MessageSizeTooLarge => ErrorKind::Config,
         Code::Fatal
         | Code::Fenced

@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// Every setting that Apache Kafka's clients have, with its default or another value that is usual.
+    /// Every setting that Apache Kafka's clients have, with its default or another value that is usual, where nothing uses SASL.
     #[test]
     fn clients_are_made_with_every_setting_of_the_java_clients() {
         let mut lines = 0;

@@ -58,7 +58,10 @@ impl ProducerContext<NoCustomPartitioner> for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, message)) = result {
-            let what = format!("topic {}: a record of {} bytes was not accepted", message.topic(), message.payload_len());
+            let mut what = format!("topic {}: a record of {} bytes was not accepted", message.topic(), message.payload_len());
+            if error.rdkafka_error_code() == Some(Code::InvalidRecord) && message.key_len() == 0 {
+                what += " (it has no key, which a compacted topic wants)";
+            }
             self.failed.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert((what, error.clone()));
         }
     }

@@ -53,9 +53,15 @@ impl ClientSettings {
         let mut config = ClientConfig::new();
         // A file of Kafka's PEM form has the key and the certificates; any other form is PKCS#12 to librdkafka.
         let pem = self.get("ssl.keystore.type").is_some_and(|kind| kind.eq_ignore_ascii_case("PEM"));
+        // Files with every key of Java's clients have those of mechanisms that are not used, which librdkafka would refuse where it is built without.
+        let sasl = self.get("security.protocol").is_some_and(|protocol| protocol.to_ascii_uppercase().starts_with("SASL"));
+        let uses = |mechanism: &str| self.get("sasl.mechanism").unwrap_or("GSSAPI").eq_ignore_ascii_case(mechanism);
         for (key, value) in &self.values {
             match key.as_str() {
                 "ssl.keystore.type" | "fetch.client" => {}
+                _ if key.starts_with("sasl.") && !sasl => {}
+                _ if key.starts_with("sasl.oauthbearer.") && !uses("OAUTHBEARER") => {}
+                _ if key.starts_with("sasl.kerberos.") && !uses("GSSAPI") => {}
                 "ssl.keystore.location" if pem => drop(config.set("ssl.certificate.location", value).set("ssl.key.location", value)),
                 _ => drop(config.set(key, value)),
             }
