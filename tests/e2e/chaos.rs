@@ -131,8 +131,10 @@ impl Chaos<'_> {
         self.members.push(Member { name, fixed: free, process, proxy, started: Instant::now(), fault_ends: None, disturbed: false });
     }
 
-    /// Takes a worker out of the books.
+    /// Takes a worker out of the books. Its connections end with it: MinIO locks an object while a conditional PUT of it is under way, and what a
+    /// slow proxy had left of the dead worker's would hold up its successors for minutes.
     fn count(&mut self, member: &Member) {
+        member.proxy.set(Fault::None);
         self.figures.faults += member.proxy.faults();
         self.figures.parts += member.proxy.parts();
         self.figures.objects += member.proxy.objects().len();
