@@ -24,7 +24,6 @@ LISTED = [
     ("keys", r"config$", r"/body/(file|converter\.type|.*plugin\.version)", r"", NOTHING),
     ("keys", r"validate", r"/body/configs/[^/]+", NOTHING, r'^\{"definition": \{'),
     ("keys", r"validate", r"/body/configs/(file|.*converter\.type|.*plugin\.version)", r"", NOTHING),
-    ("keys", r"a source's", r"/body/configs/(exactly\.once\.support|offsets\.storage\.topic|topic\.creation\.groups|transaction\..*)", r"", NOTHING),
     ("definitions", r"config$", r"/body/[^/]+/(display_name|width|importance|default_value|group|type)"),
     ("definitions", r"validate", r"/body/configs/[^/]+/definition/(display_name|width|importance|default_value|group|type)"),
     ("definitions", r"validate", r"/body/groups(/.*)?"),
