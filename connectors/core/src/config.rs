@@ -201,6 +201,14 @@ impl ConfigError {
         Self { key: key.into(), value: None, message: message.into() }
     }
 
+    /// What [`ConfigDef::read`] found, and what further checks of its values found. A key that is wrong by itself counts as not given in those, and that
+    /// is no second mistake.
+    pub fn with_further(mut own: Vec<Self>, mut further: Vec<Self>) -> Vec<Self> {
+        further.retain(|error| !own.iter().any(|wrong| wrong.key == error.key));
+        own.append(&mut further);
+        own
+    }
+
     /// All of them as one error, a line each; `None` if there is none.
     pub fn into_error(what: &str, errors: &[Self]) -> Option<Error> {
         if errors.is_empty() {

@@ -215,6 +215,8 @@ pub struct Connector {
     /// Its keys.
     pub config: Config,
     pub(crate) transforms: Transforms,
+    /// How the topics that it writes to are made.
+    pub(crate) creation: TopicCreation,
 }
 
 impl Connector {
@@ -278,7 +280,7 @@ pub fn check(file: &ConnectorFile, plugins: &[Plugin]) -> Result<Connector, Vec<
         let known: Vec<_> = plugins.iter().map(|p| p.class).collect();
         return Err(vec![ConfigError::value("connector.class", class, format!("no such plugin; there are {}{hint}", known.join(", ")))]);
     };
-    let (config, mut errors) = definition(plugin).read(&file.values);
+    let (config, errors) = definition(plugin).read(&file.values);
     let mut further = common_errors(plugin, &config);
     let transforms = match plugin.kind() {
         PluginKind::Processor => Transforms::read(&config, Place::Processor),
@@ -289,14 +291,18 @@ pub fn check(file: &ConnectorFile, plugins: &[Plugin]) -> Result<Connector, Vec<
         further.extend(found);
         Transforms::default()
     });
+    // A sink writes to no topics, whatever its file says.
+    let creation = if plugin.kind() == PluginKind::Sink { Ok(TopicCreation::default()) } else { TopicCreation::read(&config) };
+    let creation = creation.unwrap_or_else(|found| {
+        further.extend(found);
+        TopicCreation::default()
+    });
     further.extend((plugin.validate)(&config));
-    // A key that is wrong by itself counts as not given above, and that is no second mistake.
-    further.retain(|error| !errors.iter().any(|own| own.key == error.key));
-    errors.append(&mut further);
+    let errors = ConfigError::with_further(errors, further);
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Connector { name: config.text("name").to_owned(), plugin: *plugin, config, transforms })
+    Ok(Connector { name: config.text("name").to_owned(), plugin: *plugin, config, transforms, creation })
 }
 
 /// Checks across the keys that all connectors have.
@@ -316,9 +322,6 @@ fn common_errors(plugin: &Plugin, config: &Config) -> Vec<ConfigError> {
         if config.text("errors.tolerance") != "all" {
             errors.push(ConfigError::value("errors.deadletterqueue.topic.name", topic, "has no effect without errors.tolerance=all"));
         }
-    }
-    if plugin.kind() != PluginKind::Sink {
-        errors.extend(TopicCreation::read(config).err().into_iter().flatten());
     }
     errors.extend(converters::errors(plugin.kind(), config));
     errors

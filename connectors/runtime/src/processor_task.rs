@@ -19,7 +19,6 @@ use crate::outgoing::Outgoing;
 use crate::sink_task::report_lost;
 use crate::state::{PartitionState, StateStore};
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
-use crate::topic_creation::TopicCreation;
 
 /// What one read takes from one partition at most, about.
 const READ_BYTES: usize = 1 << 20;
@@ -54,7 +53,6 @@ struct ProcessorTask<'a> {
     /// The offsets that the open batch reaches, and when it was opened.
     open: Option<(HashMap<TopicPartition, i64>, Instant)>,
     topics: HashSet<String>,
-    creation: TopicCreation,
     out: Output,
     /// What becomes of rows before they are sent, if they don't go as they are; and where they are then.
     outgoing: Option<Outgoing>,
@@ -95,7 +93,6 @@ impl<'a> ProcessorTask<'a> {
             known_below: HashMap::new(),
             open: None,
             topics: HashSet::new(),
-            creation: TopicCreation::read(&env.connector.config).unwrap_or_default(),
             out: Output::default(),
             outgoing: Outgoing::open(env)?,
             converted: Output::default(),
@@ -298,7 +295,7 @@ impl<'a> ProcessorTask<'a> {
             let admin = self.env.admin_settings();
             let count = i32::try_from(log_ends(&admin, input, TOPIC_TIMEOUT)?.len()).ok();
             for topic in &outputs {
-                let spec = self.creation.of(topic).cloned().unwrap_or_else(|| TopicSpec::with_partitions(count));
+                let spec = self.env.connector.creation.of(topic).cloned().unwrap_or_else(|| TopicSpec::with_partitions(count));
                 ensure_topic(&admin, topic, &spec, TOPIC_TIMEOUT)?;
             }
         }

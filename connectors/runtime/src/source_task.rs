@@ -11,7 +11,6 @@ use crate::dead_letters::DeadLetters;
 use crate::offsets::OffsetStore;
 use crate::outgoing::Outgoing;
 use crate::task::{BusyTime, TaskEnv, wrong_kind};
-use crate::topic_creation::TopicCreation;
 
 /// The wait while nothing is there, or the task is paused.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -112,7 +111,6 @@ struct SourceTask<'a> {
     /// For each source partition with rows that are sent and not committed the position after the last of them, in the order of their ends.
     pending: Vec<Position>,
     topics: BTreeSet<String>,
-    creation: TopicCreation,
     busy: BusyTime,
 }
 
@@ -129,7 +127,6 @@ impl<'a> SourceTask<'a> {
             dead_letters,
             pending: Vec::new(),
             topics: BTreeSet::new(),
-            creation: TopicCreation::read(&env.connector.config).unwrap_or_default(),
             busy: BusyTime::new(),
         })
     }
@@ -204,7 +201,7 @@ impl<'a> SourceTask<'a> {
             }
             if topic != last && !self.topics.contains(topic) {
                 if self.env.worker.creates_topics() {
-                    let spec = self.creation.of(topic).cloned().unwrap_or_default();
+                    let spec = self.env.connector.creation.of(topic).cloned().unwrap_or_default();
                     ensure_topic(&self.env.admin_settings(), topic, &spec, TOPIC_TIMEOUT)?;
                 }
                 self.topics.insert(topic.to_owned());

@@ -237,7 +237,7 @@ impl WorkerConfig {
     /// # Errors
     /// Everything that is wrong.
     pub fn check(values: &BTreeMap<String, String>) -> Result<Self, Vec<ConfigError>> {
-        let (config, mut errors) = worker_definition().read(values);
+        let (config, errors) = worker_definition().read(values);
         let mut further = ClusterConfig::errors(&config);
         // Calls that everybody can make, where somebody asked for passwords, would be the worst answer to a missing key.
         if config.get("rest.extension.classes").is_some() && config.get("rest.basic.auth.file").is_none() {
@@ -247,9 +247,7 @@ impl WorkerConfig {
         if worker.listeners().iter().any(|listener| listener.https) {
             further.extend(worker.rest_ssl().errors());
         }
-        // A key that is wrong by itself counts as not given above, and that is no second mistake.
-        further.retain(|error| !errors.iter().any(|own| own.key == error.key));
-        errors.append(&mut further);
+        let errors = ConfigError::with_further(errors, further);
         if errors.is_empty() { Ok(worker) } else { Err(errors) }
     }
 
