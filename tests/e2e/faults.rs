@@ -5,21 +5,23 @@
 use std::thread;
 use std::time::Duration;
 
-use lakefeed_kit::{Fault, Proxy, minio, wait_until};
+use lakefeed_kit::{Fault, Process, Proxy, minio, wait_until};
 
-use crate::scene::{Dice, PATIENCE, Scene, stop};
+use crate::scene::{Dice, KIP_848, MISSED_SOON, PATIENCE, SMALL_FILES, Scene, stop};
 
-fn frozen_worker(scene: &Scene) {
+fn frozen_worker(scene: &Scene, keys: &str) {
     scene.produce(0..60_000, 10);
-    let mut frozen = scene.worker("frozen", &scene.small_files());
+    let mut frozen = scene.worker("frozen", keys);
     scene.wait_for_rows(&mut frozen, "the first files", 1);
     frozen.signal("STOP");
+    let taken = |worker: &Process| worker.log().matches("Assigned").count();
+    let before = taken(&frozen);
     // Whatever the frozen one had done already: these are the heir's.
     scene.produce(60_000..70_000, 10);
-    let mut heir = scene.worker("heir", &scene.small_files());
+    let mut heir = scene.worker("heir", keys);
     scene.wait_for_rows(&mut heir, "everything by the other worker", 70_000);
     frozen.signal("CONT");
-    frozen.wait_for_log("session timed out", PATIENCE);
+    wait_until("it has missed its session and joins again", PATIENCE, || taken(&frozen) > before);
     // Awake it works on as a member like any other.
     stop(&mut heir);
     scene.produce(70_000..71_000, 10);
@@ -30,20 +32,37 @@ fn frozen_worker(scene: &Scene) {
 
 #[test]
 fn a_worker_that_was_frozen_writes_nothing_twice() {
-    frozen_worker(&Scene::local("frozen", 2));
+    let scene = Scene::local("frozen", 2);
+    frozen_worker(&scene, &scene.small_files());
 }
 
 #[test]
 fn a_worker_that_was_frozen_writes_nothing_twice_on_s3() {
-    frozen_worker(&Scene::s3("frozen", 2, &minio().endpoint));
+    let scene = Scene::s3("frozen", 2, &minio().endpoint);
+    frozen_worker(&scene, &scene.small_files());
+}
+
+#[test]
+fn a_frozen_member_of_a_kip_848_group_writes_nothing_twice() {
+    frozen_worker(&Scene::local("frozen", 2), &[SMALL_FILES, KIP_848].concat());
 }
 
 #[test]
 fn rows_come_once_through_rebalances_and_ends_of_all_kinds() {
+    moves(&[SMALL_FILES, MISSED_SOON].concat());
+}
+
+#[test]
+fn rows_come_once_through_rebalances_of_a_kip_848_group() {
+    moves(&[SMALL_FILES, KIP_848].concat());
+}
+
+/// Workers that come, end and are killed.
+fn moves(group: &str) {
     let seed = std::env::var("FAULTS_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(u64::from(std::process::id()));
     let mut dice = Dice(seed);
     let scene = Scene::local("moved", 4);
-    let keys = scene.small_files() + "tasks.max=2\n";
+    let keys = format!("{group}tasks.max=2\n");
     let mut produced = 0;
     let mut workers = vec![scene.worker("w0", &keys)];
     let mut said = format!("FAULTS_SEED={seed}:");

@@ -14,6 +14,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(50);
 /// Members of the group that are gone are missed after 6 s.
 pub(crate) const MISSED_SOON: &str = "consumer.override.session.timeout.ms=6000\nconsumer.override.heartbeat.interval.ms=1000\n";
 
+/// Files of at most 50 rows, in seven lake partitions.
+pub(crate) const SMALL_FILES: &str = "partition.by=e\nflush.size=50\nrotate.age.ms=300\n";
+/// The groups of KIP-848; the tests' broker misses their members after 6 s too.
+pub(crate) const KIP_848: &str = "consumer.override.group.protocol=consumer\n";
+
 /// Prints how many files a lake has, how many rows, how many ids, and some ids that are there more than once; with `rows` as a second
 /// argument the rows themselves, by id, without nulls.
 const READ: &str = r#"
@@ -94,7 +99,7 @@ impl Scene {
 
     /// Small files in seven lake partitions; members that are gone are missed after 6 s.
     pub(crate) fn small_files(&self) -> String {
-        format!("partition.by=e\nflush.size=50\nrotate.age.ms=300\n{MISSED_SOON}")
+        format!("{SMALL_FILES}{MISSED_SOON}")
     }
 
     pub(crate) fn worker(&self, name: &str, keys: &str) -> Process {

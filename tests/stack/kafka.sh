@@ -19,7 +19,7 @@ start() {
   while [ "$controller" = "$port" ]; do controller=$(free_port); done
   rm -rf "$dir/data"
   # Replication settings are those of a single broker. The rest is as Kafka comes, but for the delay that would make each new
-  # consumer group wait three seconds.
+  # consumer group wait three seconds, and for the sessions of groups that leave them to the broker (KIP-848).
   cat >"$dir/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
@@ -38,6 +38,10 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+group.consumer.session.timeout.ms=6000
+group.consumer.min.session.timeout.ms=6000
+group.consumer.heartbeat.interval.ms=1000
+group.consumer.min.heartbeat.interval.ms=1000
 PROPERTIES
   "$java" -Xmx128m -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile="$here/kafka/tools-log4j2.xml" -cp "$kafka_libs/*" \
     kafka.tools.StorageTool format -t lakefeed-tests-cluster -c "$dir/server.properties" >"$dir/server.log" 2>&1 ||

@@ -89,7 +89,7 @@ impl Consumer {
         let reset = settings.get("auto.offset.reset").unwrap_or("earliest").to_owned();
         let fetcher = fetcher(settings)?;
         let settings = if fetcher.is_some() { idle_settings(settings) } else { reader_settings(settings) };
-        let settings = settings.or("partition.assignment.strategy", "cooperative-sticky").or("topic.metadata.refresh.interval.ms", "5000");
+        let settings = member_settings(settings).or("topic.metadata.refresh.interval.ms", "5000");
         let failed = |e| wrap(format!("can't read from Kafka at {}", settings.bootstrap()), e);
         let client: BaseConsumer<Context> = settings.native().create_with_context(Context::default()).map_err(failed)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -291,6 +291,8 @@ impl Consumer {
                 self.settings.get("group.instance.id").unwrap_or_default()
             ))
             .with_source(cause),
+            // KIP-848: the place of a static member that is gone is free when its session has run out.
+            Some((Code::UnreleasedInstanceId, reason)) => Error::retry(format!("{what}: {reason}")).with_source(cause),
             Some((_, reason)) => Error::fatal(format!("{what}: {reason}")).with_source(cause),
             None => wrap(what, cause),
         }
@@ -338,6 +340,16 @@ impl Drop for Consumer {
             let _ = self.client.0.unassign();
         }
     }
+}
+
+/// How a member takes part, unless that is set: a rebalance stops only what moves, and takes two rounds, each of which waits for the next heartbeat of every
+/// member ("It can be adjusted even lower to control the expected time for normal rebalances", Kafka on `heartbeat.interval.ms`).
+fn member_settings(settings: ClientSettings) -> ClientSettings {
+    // The protocol of KIP-848 leaves both to the broker, and librdkafka refuses them.
+    if settings.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer")) {
+        return settings;
+    }
+    settings.or("partition.assignment.strategy", "cooperative-sticky").or("heartbeat.interval.ms", "500")
 }
 
 /// An offset that can't be in this log: it is another one.
