@@ -90,6 +90,22 @@ fn moves(group: &str) {
 }
 
 #[test]
+fn a_fixed_place_in_a_kip_848_group_is_taken_again_after_a_kill() {
+    let scene = Scene::local("fixed", 2);
+    let keys = [SMALL_FILES, KIP_848, "consumer.override.group.instance.id=one\n"].concat();
+    scene.produce(0..20_000, 10);
+    let mut worker = scene.worker("killed", &keys);
+    scene.wait_for_rows(&mut worker, "the first files", 1);
+    worker.kill();
+    // The broker refuses the heir until the session of the killed one has run out.
+    let mut heir = scene.worker("heir", &keys);
+    scene.wait_for_rows(&mut heir, "everything", 20_000);
+    assert!(heir.log().contains("starts over"), "{heir}");
+    stop(&mut heir);
+    scene.assert_each_once(0..20_000);
+}
+
+#[test]
 fn kills_in_the_middle_of_multipart_uploads_lose_nothing() {
     let proxy = Proxy::start(&minio().endpoint);
     let scene = Scene::s3("parts", 1, &proxy.endpoint);

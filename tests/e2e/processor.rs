@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::converters::{avro, send_csv};
 use crate::scene::Scene;
-use crate::sink::{connect, produce};
+use crate::sink::{connect, connect_with, produce};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -30,22 +30,32 @@ fn stop(mut worker: Process) {
 
 #[test]
 fn the_state_survives_restarts_and_is_rebuilt_when_it_is_lost() {
+    restarts("consumer.session.timeout.ms=6000\n");
+}
+
+#[test]
+fn a_processor_in_a_kip_848_group_goes_on_after_restarts() {
+    restarts("consumer.group.protocol=consumer\n");
+}
+
+fn restarts(worker_keys: &str) {
     let dir = tempfile::tempdir().expect("temporary folder");
     let table = unique("motors");
     let stream = format!("{table}.stream");
     kafka().create_topic(&table, 1);
     let connector = format!("name={table}\nconnector.class=DynamoDbProcessorConnector\ntopics={table}\nkey.fields=id\n");
     let put = |id: u32, pm: &str| format!(r#"{id}|{{"id":{id},"pm":{pm}}}"#);
+    let connect = || connect_with(dir.path(), &connector, worker_keys);
     let mut said = Vec::new();
 
-    let worker = connect(dir.path(), &connector);
+    let worker = connect();
     produce(&table, &[put(1, "1.5"), put(2, "2"), put(1, "1.50")]);
     said.extend(["INSERT 1.5", "INSERT 2"]);
     assert_eq!(events(&stream, said.len()), said);
     stop(worker);
 
     // With the state of the first run: a put that changes nothing makes no record.
-    let worker = connect(dir.path(), &connector);
+    let worker = connect();
     produce(&table, &[put(2, "2.0"), put(1, "7"), "2|NULL".into()]);
     said.extend(["MODIFY 7", "REMOVE -"]);
     assert_eq!(events(&stream, said.len()), said);
@@ -53,7 +63,7 @@ fn the_state_survives_restarts_and_is_rebuilt_when_it_is_lost() {
 
     // Without it: built anew from the table topic, without a record of what is known.
     fs::remove_dir_all(dir.path().join("state")).expect("removed");
-    let mut worker = connect(dir.path(), &connector);
+    let mut worker = connect();
     worker.wait_for_log("Restoring the state", PATIENCE);
     produce(&table, &[put(1, "7"), put(2, "3"), put(1, "8")]);
     said.extend(["INSERT 3", "MODIFY 8"]);
@@ -64,7 +74,7 @@ fn the_state_survives_restarts_and_is_rebuilt_when_it_is_lost() {
     said.push("INSERT 1");
     wait_until("the record before the kill", PATIENCE, || events(&stream, said.len()) == said);
     worker.kill();
-    let worker = connect(dir.path(), &connector);
+    let worker = connect();
     produce(&table, &[put(3, "1"), put(3, "2")]);
     said.push("MODIFY 2");
     assert_eq!(events(&stream, said.len()), said);

@@ -12,10 +12,15 @@ use crate::scene::console_produce;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn connect(dir: &Path, connector: &str) -> Process {
+    connect_with(dir, connector, "consumer.session.timeout.ms=6000\n")
+}
+
+/// A worker with more keys of its own.
+pub(crate) fn connect_with(dir: &Path, connector: &str, keys: &str) -> Process {
     let worker = dir.join("worker.properties");
     let home = dir.display();
     let text = format!(
-        "bootstrap.servers={}\noffset.storage.file.filename={home}/offsets\nstate.dir={home}/state\noffset.flush.interval.ms=200\nconsumer.session.timeout.ms=6000\n",
+        "bootstrap.servers={}\noffset.storage.file.filename={home}/offsets\nstate.dir={home}/state\noffset.flush.interval.ms=200\n{keys}",
         kafka().bootstrap
     );
     fs::write(&worker, text).expect("written");

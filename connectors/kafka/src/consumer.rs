@@ -164,7 +164,8 @@ impl Consumer {
         match error.rdkafka_error_code() {
             // A subscribed topic that does not exist yet has been logged by the context; it is read when it comes.
             Some(Code::PartitionEOF | Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Ok(()),
-            Some(code) if of_code(code) == ErrorKind::Retry => {
+            // librdkafka tries again by itself, unless it has given the client up.
+            Some(code) if of_code(code) == ErrorKind::Retry && !self.is_given_up() => {
                 tracing::warn!(target: "lakefeed", error = %error, "Kafka client");
                 Ok(())
             }
@@ -281,6 +282,11 @@ impl Consumer {
         self.client.0.commit(&list, CommitMode::Sync).map_err(|e| self.failed("can't commit the offsets", e))?;
         self.committed.extend(offsets.iter().map(|(partition, offset, _)| (partition.clone(), *offset)));
         Ok(())
+    }
+
+    /// Whether librdkafka has given this client up: nothing comes out of it any more, a new one may do better.
+    pub fn is_given_up(&self) -> bool {
+        self.client.0.client().fatal_error().is_some()
     }
 
     /// An error with the reason behind it: of a client that can't go on librdkafka says here only that it can't.

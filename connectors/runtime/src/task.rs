@@ -108,7 +108,7 @@ impl TaskEnv {
     /// Serves the group; brokers that can't be asked now are asked again by the next call.
     pub(crate) fn serve_group(&self, consumer: &mut Consumer, wait: Duration) -> Result<Vec<Event>> {
         match consumer.poll(wait) {
-            Err(error) if error.kind() == ErrorKind::Retry => {
+            Err(error) if error.kind() == ErrorKind::Retry && !consumer.is_given_up() => {
                 tracing::warn!(target: "lakefeed", connector = %self.connector.name, error = %error.chain(), "The group can't be served now");
                 Ok(Vec::new())
             }

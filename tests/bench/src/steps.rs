@@ -245,7 +245,14 @@ impl Bench {
         self.report.step(title("w1 without lake partitions, beside the neighbour", &motor));
         self.common(&motor, drained.wall_s, drained.usage, Some(AtLeast(600_000.0)), None);
         self.lake(&motor, &drained, None);
-        self.beside_the_neighbour(&motor, &drained)
+        let theirs = self.beside_the_neighbour(&motor, &drained)?;
+        // Both cores: the neighbour's DuckDB has a thread for each.
+        let keys = [&keys[..], &[("tasks.max", Some("2"))]].concat();
+        let drained = sinks::drain(&self.bed, &motor, motor.rows, &keys, Count::Rows)?;
+        self.report.step(title("w1 without lake partitions, two tasks", &motor));
+        self.common(&motor, drained.wall_s, drained.usage, None, None);
+        self.report.add("rows/s / neighbour", Unit::Times, drained.speed() / theirs.speed(), Some(AtLeast(2.0)));
+        Ok(())
     }
 
     fn w2(&mut self) -> Result<()> {
@@ -270,7 +277,8 @@ impl Bench {
         let drained =
             self.parquet("w4: events of 70 bytes to Parquet on MinIO", &topic, &[&PLAIN[..], &SOON].concat(), Shape::Plain, targets)?;
         self.lake(&topic, &drained, None);
-        self.beside_the_neighbour(&topic, &drained)
+        self.beside_the_neighbour(&topic, &drained)?;
+        Ok(())
     }
 
     /// A run of the sink as a step, with the common figures. `targets`: rows per CPU-second, and their share of the bare loop.
@@ -285,7 +293,7 @@ impl Bench {
         Ok(drained)
     }
 
-    fn beside_the_neighbour(&mut self, topic: &Topic, ours: &Drained) -> Result<()> {
+    fn beside_the_neighbour(&mut self, topic: &Topic, ours: &Drained) -> Result<Drained> {
         let theirs = neighbour::drain(&self.bed, topic)?;
         let report = &mut self.report;
         report.add("neighbour: rows per CPU-second", Unit::Rows, theirs.rate(), None);
@@ -293,7 +301,7 @@ impl Bench {
         report.add("neighbour: peak memory", Unit::Bytes, theirs.usage.peak_bytes as f64, None);
         report.add("rows per CPU-second / neighbour", Unit::Times, ours.rate() / theirs.rate(), Some(AtLeast(2.0)));
         report.add("rows/s / neighbour", Unit::Times, ours.speed() / theirs.speed(), Some(AtLeast(2.0)));
-        Ok(())
+        Ok(theirs)
     }
 }
 
