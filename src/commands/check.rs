@@ -19,7 +19,7 @@ pub(crate) struct Args {
     /// A value in the place of the files': KEY=VALUE for worker files, NAME:KEY=VALUE for the connector NAME
     #[arg(long, value_name = "[NAME:]KEY=VALUE")]
     set: Vec<String>,
-    /// Print JSON: for each file its errors, each with line, key, value, message, accepted values and the nearest right name
+    /// Print JSON: for each file its errors and warnings, each with line, key, value, message, accepted values and the nearest right name
     #[arg(long)]
     json: bool,
 }
@@ -29,6 +29,7 @@ struct Checked {
     path: PathBuf,
     file: Option<ConnectorFile>,
     errors: Vec<ConfigError>,
+    warnings: Vec<ConfigError>,
 }
 
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
@@ -57,17 +58,20 @@ impl Checked {
     fn of(path: PathBuf, overrides: &Overrides) -> Result<Self> {
         let mut file = match read_connector(&path, &Variables::default()) {
             Ok(file) => file,
-            Err(error) => return Ok(Self { path, file: None, errors: vec![ConfigError::key("(file)", error.chain())] }),
+            Err(error) => {
+                return Ok(Self { path, file: None, errors: vec![ConfigError::key("(file)", error.chain())], warnings: Vec::new() });
+            }
         };
-        let errors = if is_worker(&file) {
+        let checked = if is_worker(&file) {
             overrides.set_worker(&mut file);
-            WorkerConfig::check(&file.values).map(|_| ())
+            WorkerConfig::check(&file.values).map(|_| Vec::new())
         } else {
             overrides.set_connector(&mut file, &Variables::default())?;
-            check(&file, &crate::plugins::all()).map(|_| ())
+            check(&file, &crate::plugins::all()).map(|connector| connector.warnings)
         };
-        let errors = file.unresolved(errors.err().unwrap_or_default());
-        Ok(Self { path, file: Some(file), errors })
+        let (errors, warnings) = checked.map_or_else(|errors| (errors, Vec::new()), |warnings| (Vec::new(), warnings));
+        let errors = file.unresolved(errors);
+        Ok(Self { path, file: Some(file), errors, warnings })
     }
 
     fn line(&self, error: &ConfigError) -> Option<usize> {
@@ -81,9 +85,10 @@ impl Checked {
             1 => format!("{file}: 1 error\n"),
             n => format!("{file}: {n} errors\n"),
         };
-        for error in &self.errors {
+        let told = self.errors.iter().map(|error| ("", error)).chain(self.warnings.iter().map(|warning| ("warning: ", warning)));
+        for (kind, error) in told {
             let line = self.line(error).map(|line| format!("line {line}: ")).unwrap_or_default();
-            text.push_str(&format!("  {line}{error}\n"));
+            text.push_str(&format!("  {kind}{line}{error}\n"));
         }
         text
     }
@@ -96,7 +101,7 @@ impl Checked {
                 "nearest": nearest,
             })
         };
-        json!({"file": self.path.display().to_string(), "errors": self.errors.iter().map(error).collect::<Vec<_>>()})
+        json!({"file": self.path.display().to_string(), "errors": self.errors.iter().map(error).collect::<Vec<_>>(), "warnings": self.warnings.iter().map(error).collect::<Vec<_>>()})
     }
 }
 

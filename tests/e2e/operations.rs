@@ -198,19 +198,30 @@ fn a_failed_task_says_where_whatever_its_kind() {
 /// Wrong files, each with what `check` says of it beside it.
 #[test]
 fn wrong_files_are_told_in_the_words_beside_them() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/bad");
+    assert!(told("bad", 1) >= 8);
+}
+
+/// Files that are right and may surprise.
+#[test]
+fn warnings_are_told_in_the_words_beside_them() {
+    assert_eq!(told("warned", 0), 2);
+}
+
+/// Checks the files of a folder of `tests/golden`, and counts them.
+fn told(folder: &str, code: i32) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
     let mut checked = 0;
     for entry in fs::read_dir(&folder).expect("the folder") {
         let path = entry.expect("an entry").path();
         if path.extension().is_some_and(|ending| ending == "expected") {
             continue;
         }
-        let output = run(lakefeed(&["check"]).arg(path.file_name().expect("a name")).current_dir(&folder), PATIENCE).code(1);
+        let output = run(lakefeed(&["check"]).arg(path.file_name().expect("a name")).current_dir(&folder), PATIENCE).code(code);
         let expected = fs::read_to_string(path.with_extension("expected")).unwrap_or_default();
         assert_eq!(output.stdout, expected, "{}", path.display());
         checked += 1;
     }
-    assert!(checked >= 8, "{checked} files");
+    checked
 }
 
 /// Files as Kafka Connect's users have them, with every key that there is.

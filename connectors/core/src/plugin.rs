@@ -309,6 +309,8 @@ pub struct Plugin {
     pub def: fn() -> ConfigDef,
     /// Checks across keys, without any I/O.
     pub validate: fn(&Config) -> Vec<ConfigError>,
+    /// What a person should know of a configuration that is right: `lakefeed check` tells it, and the log when the connector is made.
+    pub warnings: fn(&Config) -> Vec<ConfigError>,
     /// Makes what runs in a task.
     pub make: Make,
 }

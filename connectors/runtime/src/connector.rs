@@ -217,11 +217,19 @@ pub struct Connector {
     pub(crate) transforms: Transforms,
     /// How the topics that it writes to are made.
     pub(crate) creation: TopicCreation,
+    /// What a person should know of it.
+    pub warnings: Vec<ConfigError>,
 }
 
 impl Connector {
     pub(crate) fn tasks(&self) -> u32 {
         self.config.int("tasks.max").and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
+    }
+
+    pub(crate) fn log_warnings(&self) {
+        for warning in &self.warnings {
+            tracing::warn!(target: "lakefeed", connector = %self.name, "{warning}");
+        }
     }
 
     /// The settings of its consumers. The group is, as in Kafka Connect, `connect-NAME`, unless the connector overrides it.
@@ -302,7 +310,18 @@ pub fn check(file: &ConnectorFile, plugins: &[Plugin]) -> Result<Connector, Vec<
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(Connector { name: config.text("name").to_owned(), plugin: *plugin, config, transforms, creation })
+    let warnings = warnings(plugin, &config);
+    Ok(Connector { name: config.text("name").to_owned(), plugin: *plugin, config, transforms, creation, warnings })
+}
+
+fn warnings(plugin: &Plugin, config: &Config) -> Vec<ConfigError> {
+    let mut warnings = (plugin.warnings)(config);
+    let letters = config.get("errors.deadletterqueue.topic.name").filter(|_| config.text("errors.tolerance") != "all");
+    warnings.extend(letters.map(|topic| {
+        let effect = "has no effect without errors.tolerance=all: the first row that can't be used ends its task";
+        ConfigError::value("errors.deadletterqueue.topic.name", topic, effect)
+    }));
+    warnings
 }
 
 /// Checks across the keys that all connectors have.
@@ -315,13 +334,8 @@ fn common_errors(plugin: &Plugin, config: &Config) -> Vec<ConfigError> {
             _ => {}
         }
     }
-    if let Some(topic) = config.get("errors.deadletterqueue.topic.name") {
-        if config.list("topics").contains(&topic) {
-            errors.push(ConfigError::value("errors.deadletterqueue.topic.name", topic, "must not be among the topics that are read"));
-        }
-        if config.text("errors.tolerance") != "all" {
-            errors.push(ConfigError::value("errors.deadletterqueue.topic.name", topic, "has no effect without errors.tolerance=all"));
-        }
+    if let Some(topic) = config.get("errors.deadletterqueue.topic.name").filter(|topic| config.list("topics").contains(topic)) {
+        errors.push(ConfigError::value("errors.deadletterqueue.topic.name", topic, "must not be among the topics that are read"));
     }
     errors.extend(converters::errors(plugin.kind(), config));
     errors

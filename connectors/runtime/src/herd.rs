@@ -60,6 +60,7 @@ impl Herd {
             self.retire(old.tasks);
         }
         tracing::info!(target: "lakefeed", connector = %name, class = entry.connector.plugin.class, "{}", if known { "The connector is changed" } else { "The connector is made" });
+        entry.connector.log_warnings();
         let started = entry.start(shared, self.predecessors(&name));
         let info = entry.info();
         self.connectors.insert(name, entry);

@@ -72,6 +72,7 @@ impl Worker {
         let shared = &self.herder.shared;
         let mut made = Vec::new();
         for (file, connector) in files.iter().zip(connectors) {
+            connector.log_warnings();
             let entry = Entry::new(file, connector, 0);
             let mut parts = Vec::new();
             for task in 0..entry.wanted_tasks() {

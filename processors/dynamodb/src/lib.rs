@@ -42,5 +42,6 @@ pub const PLUGIN: Plugin = Plugin {
     doc: "Turns the writes of a topic, as a DynamoDB table, into the records of its stream.",
     def: config::def,
     validate: config::validate,
+    warnings: |_| Vec::new(),
     make: Make::Processor(|config, _| Ok(Box::new(processor::DynamoDbProcessor::new(config::Settings::new(config))))),
 };

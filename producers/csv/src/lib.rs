@@ -28,5 +28,6 @@ pub const PLUGIN: Plugin = Plugin {
     doc: "Reads the CSV files of a folder and writes their rows to a topic as JSON.",
     def: config::def,
     validate: config::validate,
+    warnings: |_| Vec::new(),
     make: Make::Source(source::make),
 };

@@ -244,9 +244,12 @@ impl Settings {
         self.transforms.routed(topic)
     }
 
-    /// Whether a lake partition can depend on the clock: then it is not a function of the record, and delivery is at-least-once.
-    pub(crate) fn is_wallclock(&self) -> bool {
-        self.terms.iter().any(|t| matches!(t, Term::Time { source: TimeSource::Wallclock, .. }))
+    /// A lake partition that depends on the clock is not a function of the record.
+    pub(crate) fn warnings(&self) -> Vec<ConfigError> {
+        let by_clock = self.terms.iter().any(|t| matches!(t, Term::Time { source: TimeSource::Wallclock, .. }));
+        let effect = "delivery is at-least-once: a record that is read again after a crash or a rebalance can get another lake partition; Record and \
+                      RecordField are exactly once";
+        by_clock.then(|| ConfigError::value("timestamp.extractor", "Wallclock", effect)).into_iter().collect()
     }
 }
 

@@ -35,5 +35,6 @@ pub const PLUGIN: Plugin = Plugin {
     doc: "Writes topics as partitioned Parquet, JSON or Avro files to S3 or to a local directory, exactly once.",
     def: config::definition,
     validate: |config| config::Settings::read(config).err().unwrap_or_default(),
+    warnings: |config| config::Settings::read(config).map_or(Vec::new(), |settings| settings.warnings()),
     make: Make::Sink(|config, context| Ok(Box::new(sink::S3Sink::open(config, context)?))),
 };

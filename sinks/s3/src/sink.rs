@@ -69,12 +69,6 @@ impl S3Sink {
                 store.location()
             )));
         }
-        if settings.is_wallclock() && context.task == 0 {
-            tracing::warn!(
-                target: "lakefeed", connector = %context.connector,
-                "timestamp.extractor=Wallclock: a record read again can get another lake partition; delivery is at-least-once"
-            );
-        }
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let partitioner = Partitioner::new(&settings);
         let requests = Requests::new(settings.retry_backoff_ms, settings.denied_timeout_ms);

@@ -17,6 +17,7 @@ pub const PLUGIN: Plugin = Plugin {
     doc: "Prints each row to standard output as a JSON object on a line of its own.",
     def: ConfigDef::new,
     validate: |_| Vec::new(),
+    warnings: |_| Vec::new(),
     make: Make::Sink(make),
 };
 
