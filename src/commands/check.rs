@@ -101,7 +101,8 @@ impl Checked {
                 "nearest": nearest,
             })
         };
-        json!({"file": self.path.display().to_string(), "errors": self.errors.iter().map(error).collect::<Vec<_>>(), "warnings": self.warnings.iter().map(error).collect::<Vec<_>>()})
+        let list = |of: &[ConfigError]| of.iter().map(error).collect::<Vec<_>>();
+        json!({"file": self.path.display().to_string(), "errors": list(&self.errors), "warnings": list(&self.warnings)})
     }
 }
 

@@ -9,7 +9,8 @@ use lakefeed_kit::{Fault, Process, Proxy, minio, wait_until};
 
 use crate::scene::{Dice, KIP_848, MISSED_SOON, PATIENCE, SMALL_FILES, Scene, stop};
 
-fn frozen_worker(scene: &Scene, keys: &str) {
+/// Returns the worker that was frozen, after its end.
+fn frozen_worker(scene: &Scene, keys: &str) -> Process {
     scene.produce(0..60_000, 10);
     let mut frozen = scene.worker("frozen", keys);
     scene.wait_for_rows(&mut frozen, "the first files", 1);
@@ -28,18 +29,21 @@ fn frozen_worker(scene: &Scene, keys: &str) {
     scene.wait_for_rows(&mut frozen, "the rows after", 71_000);
     stop(&mut frozen);
     scene.assert_each_once(0..71_000);
+    frozen
 }
 
 #[test]
 fn a_worker_that_was_frozen_writes_nothing_twice() {
     let scene = Scene::local("frozen", 2);
-    frozen_worker(&scene, &scene.small_files());
+    let frozen = frozen_worker(&scene, &scene.small_files());
+    assert!(frozen.log().contains("session timed out"), "{frozen}");
 }
 
 #[test]
 fn a_worker_that_was_frozen_writes_nothing_twice_on_s3() {
     let scene = Scene::s3("frozen", 2, &minio().endpoint);
-    frozen_worker(&scene, &scene.small_files());
+    let frozen = frozen_worker(&scene, &scene.small_files());
+    assert!(frozen.log().contains("session timed out"), "{frozen}");
 }
 
 #[test]

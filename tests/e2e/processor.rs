@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::converters::{avro, send_csv};
 use crate::scene::Scene;
-use crate::sink::{connect, connect_with, produce};
+use crate::sink::{MISSED_SOON, connect, connect_with, produce};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -30,7 +30,7 @@ fn stop(mut worker: Process) {
 
 #[test]
 fn the_state_survives_restarts_and_is_rebuilt_when_it_is_lost() {
-    restarts("consumer.session.timeout.ms=6000\n");
+    restarts(MISSED_SOON);
 }
 
 #[test]

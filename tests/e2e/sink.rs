@@ -11,8 +11,11 @@ use crate::scene::console_produce;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Members of a worker's groups that are gone are missed after 6 s.
+pub(crate) const MISSED_SOON: &str = "consumer.session.timeout.ms=6000\n";
+
 pub(crate) fn connect(dir: &Path, connector: &str) -> Process {
-    connect_with(dir, connector, "consumer.session.timeout.ms=6000\n")
+    connect_with(dir, connector, MISSED_SOON)
 }
 
 /// A worker with more keys of its own.

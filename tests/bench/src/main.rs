@@ -69,7 +69,8 @@ counted. rows/s and MB/s: from the start of the process until everything is publ
 which idle files close (w1 and w4, which are compared with the neighbour, transforms, avro and rest: a quarter of it). Memory is what is resident, libraries
 included.
 A bare loop is the same work with the same libraries and without our plugins (csv: split lines and send ready rows; processor: consume and
-send ready rows; sinks: decode and encode in memory, one file, no dictionaries, no Kafka, no store). For w1 that is also done with
+send ready rows; sinks: decode and encode in memory, one file, no dictionaries, no Kafka, no store, half of
+it before the run and half after it). For w1 that is also done with
 arrow-json in the place of our decoder. The neighbour is tests/bench/neighbour.py, without lake partitions. Each run of a sink has a bucket of its own, whose rows are counted by the footers of its
 files and whose requests MinIO has counted. Dead letters are counted by the offsets of their topic. Freshness is looked at every 20 ms.
 transforms, avro and bad-rows run both sides three times in turn, and show the median of the three ratios. rest: one call every 10 ms, each over a connection of
