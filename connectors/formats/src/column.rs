@@ -1,22 +1,25 @@
 //! Columns under construction: typed by the first value or by a schema, padded lazily, cut back to any row.
 
 use arrow_array::ArrayRef;
-use arrow_buffer::{BooleanBufferBuilder, NullBufferBuilder};
+use arrow_buffer::BooleanBufferBuilder;
 use arrow_schema::TimeUnit;
 use lakefeed_core::shorten;
 
 use crate::data::{Bytes, Data, List, Map};
 use crate::fault::{Fault, Result};
 use crate::fields::{Fields, Growth};
+use crate::json::Scanner;
 use crate::number::{self, Number};
 use crate::schema::{DeclaredType, parse_date, parse_timestamp};
+use crate::short_number::{short_f64, short_i64};
+use crate::validity::Validity;
 
 /// A column of one batch, and what is known about it from earlier ones.
 ///
 /// It may be shorter than the rows it belongs to: missing rows at its end are null.
 #[derive(Debug)]
 pub(crate) struct Column {
-    pub(crate) nulls: NullBufferBuilder,
+    pub(crate) nulls: Validity,
     pub(crate) data: Data,
     pub(crate) origin: Origin,
     /// When it got its type, counted over all columns: the order of columns in the schema.
@@ -36,7 +39,7 @@ pub(crate) enum Origin {
 
 impl Column {
     pub(crate) fn new() -> Self {
-        Self { nulls: NullBufferBuilder::new(0), data: Data::Unknown, origin: Origin::Values, born: 0 }
+        Self { nulls: Validity::new(), data: Data::Unknown, origin: Origin::Values, born: 0 }
     }
 
     pub(crate) fn declared(kind: DeclaredType, born: u32) -> Self {
@@ -85,7 +88,7 @@ impl Column {
 
     /// Appends a null.
     pub(crate) fn push_null(&mut self) {
-        self.nulls.append_null();
+        self.nulls.append_n_nulls(1);
         self.data.pad(self.nulls.len());
     }
 
@@ -144,6 +147,20 @@ impl Column {
             self.nulls.append_non_null();
         }
         Ok(fits)
+    }
+
+    /// Steps over a number and appends it, if the column and the number are of the kinds that most are; false if nothing was done.
+    #[inline]
+    pub(crate) fn push_short_number(&mut self, scanner: &mut Scanner<'_>) -> bool {
+        let pushed = match &mut self.data {
+            Data::Float64(values) => scanner.short_number(short_f64).map(|value| values.push(value)),
+            Data::Int64 { values, .. } => scanner.short_number(short_i64).map(|value| values.push(value)),
+            _ => None,
+        };
+        if pushed.is_some() {
+            self.nulls.append_non_null();
+        }
+        pushed.is_some()
     }
 
     #[cold]
@@ -312,7 +329,7 @@ impl Column {
         if typed && self.len() < rows {
             self.pad(rows);
         }
-        let nulls = self.nulls.finish().filter(|nulls| nulls.null_count() > 0);
+        let nulls = self.nulls.finish();
         if !typed {
             // Empty objects and arrays are dropped with it.
             self.truncate(0);

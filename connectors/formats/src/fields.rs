@@ -7,7 +7,7 @@ use arrow_schema::Field;
 
 use crate::column::Column;
 use crate::fault::{Fault, Result};
-use crate::json::Scanner;
+use crate::json::{Scanner, Written};
 use crate::schema::DeclaredType;
 
 /// Columns by name, in the order in which the names were first met.
@@ -23,7 +23,7 @@ pub(crate) struct Fields {
 pub(crate) struct Member {
     pub(crate) name: Box<str>,
     /// The name as most documents write it, with its quotes and colon.
-    written: Box<[u8]>,
+    written: Written,
     pub(crate) column: Column,
 }
 
@@ -105,13 +105,18 @@ impl Fields {
 
     /// Steps over a name and its colon and returns the number of its column. Members mostly come in the same order, so the column
     /// number `guess` is tried first.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&mut self, scanner: &mut Scanner<'_>, guess: usize, growth: &mut Growth) -> Result<usize> {
         if let Some(member) = self.members.get(guess)
-            && scanner.eat(&member.written)
+            && scanner.eat_written(&member.written)
         {
             return Ok(guess);
         }
+        self.look_up(scanner, growth)
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, scanner: &mut Scanner<'_>, growth: &mut Growth) -> Result<usize> {
         let mut buffer = Vec::new();
         let name = scanner.name(&mut buffer)?;
         let index = match self.by_name.get(name) {
@@ -167,7 +172,7 @@ impl Fields {
         let written = if plain { format!("\"{name}\":") } else { "\0".to_owned() };
         self.by_name.insert(name.as_bytes().into(), index);
         self.by_folded_name.insert(name.to_lowercase(), index);
-        self.members.push(Member { name: name.into(), written: written.into_bytes().into(), column });
+        self.members.push(Member { name: name.into(), written: Written::new(written.into_bytes()), column });
         index
     }
 

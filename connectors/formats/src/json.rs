@@ -5,12 +5,30 @@ use lakefeed_core::shorten;
 
 use crate::fault::{Fault, Result};
 use crate::number::{self, Number};
+use crate::short_number::LOOK_AHEAD;
 
 /// A position in a document.
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
+}
+
+/// A text that is looked for again and again. Up to 16 bytes are compared as one number, which is quicker than a call of `memcmp`.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    text: Box<[u8]>,
+    /// The text, where it is short, and ones in the place of its bytes.
+    short: Option<(u128, u128)>,
+}
+
+impl Written {
+    pub(crate) fn new(text: Vec<u8>) -> Self {
+        let mut bytes = [0; 16];
+        let short = bytes.get_mut(..text.len()).map(|bytes| bytes.copy_from_slice(&text));
+        let mask = u128::MAX.unbounded_shr(128_u32.saturating_sub(8 * text.len() as u32));
+        Self { short: short.map(|()| (u128::from_le_bytes(bytes), mask)), text: text.into() }
+    }
 }
 
 impl<'a> Scanner<'a> {
@@ -66,6 +84,18 @@ impl<'a> Scanner<'a> {
         next
     }
 
+    /// The same for a text that is looked for often.
+    #[inline]
+    pub(crate) fn eat_written(&mut self, written: &Written) -> bool {
+        let next = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk());
+        let (Some((text, mask)), Some(next)) = (written.short, next) else { return self.eat(&written.text) };
+        let same = u128::from_le_bytes(*next) & mask == text;
+        if same {
+            self.at += written.text.len();
+        }
+        same
+    }
+
     /// Steps over the token `byte`.
     #[inline]
     pub(crate) fn expect(&mut self, byte: u8, expected: &str) -> Result<()> {
@@ -102,6 +132,20 @@ impl<'a> Scanner<'a> {
                 Err(self.fault(if self.peek().is_ascii_digit() { "a number without a leading zero" } else { "a digit" }))
             }
         }
+    }
+
+    /// Steps over a number, if it is one that `read` of `short_number` reads.
+    #[inline]
+    pub(crate) fn short_number<T>(&mut self, read: impl FnOnce(&[u8; LOOK_AHEAD]) -> Option<(T, usize)>) -> Option<T> {
+        let rest = self.bytes.get(self.at..)?;
+        let mut padded = [0; LOOK_AHEAD];
+        let text = rest.first_chunk().unwrap_or_else(|| {
+            padded[..rest.len()].copy_from_slice(rest);
+            &padded
+        });
+        let (value, len) = read(text)?;
+        self.at += len;
+        Some(value)
     }
 
     /// Steps over a number, if one comes next.

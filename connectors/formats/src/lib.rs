@@ -23,8 +23,10 @@ mod object;
 mod protobuf;
 mod schema;
 mod schemas;
+mod short_number;
 mod transforms;
 mod typed;
+mod validity;
 
 pub use converter::{Converter, Single};
 pub use decoder::{Beside, Decoded, Decoder, DecoderOptions, SchemaConflict, Shape};

@@ -1,4 +1,4 @@
-//! Numbers as JSON writes them: scanned once, then read as an integer or as the nearest double.
+//! Numbers as JSON writes them: scanned once, then read as an integer or as the nearest double. Most are read more quickly by `short_number`.
 
 /// A number of a document: its text, and its value as `mantissa * 10^exponent`.
 #[derive(Debug, Clone, Copy)]
@@ -14,10 +14,10 @@ pub(crate) struct Number<'a> {
 }
 
 /// Doubles hold every integer up to here.
-const EXACT: u64 = 1 << 53;
+pub(crate) const EXACT: u64 = 1 << 53;
 
 /// A `u64` has room for any number of this many decimal digits.
-const DIGITS: usize = 19;
+pub(crate) const DIGITS: usize = 19;
 
 /// Scans the number that begins at `start`. The error is the position of the byte that does not fit the grammar.
 #[inline]
@@ -64,23 +64,13 @@ fn byte(bytes: &[u8], at: usize) -> u8 {
 /// for, the mantissa is meaningless.
 #[inline]
 fn digits(bytes: &[u8], mut at: usize, mantissa: &mut u64) -> usize {
-    const ZEROS: u64 = 0x3030_3030_3030_3030;
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let values = u64::from_le_bytes(*chunk) ^ ZEROS;
-        // The high bit of each byte tells that it is no digit. A carry can only spoil bytes after the first that is none.
-        let others = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
-        if others == 0 {
-            *mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(eight_digits(values));
-            at += 8;
-            continue;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let (value, count) = leading_digits(*chunk);
+        *mantissa = mantissa.wrapping_mul(TENS[count]).wrapping_add(value);
+        at += count;
+        if count < 8 {
+            return at;
         }
-        let count = others.trailing_zeros() / 8;
-        if count > 0 {
-            // Moved up, the digits stand behind leading zeros.
-            let value = eight_digits(values << (64 - 8 * count));
-            *mantissa = mantissa.wrapping_mul(TENS[count as usize]).wrapping_add(value);
-        }
-        return at + count as usize;
     }
     while byte(bytes, at).is_ascii_digit() {
         *mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(bytes[at] - b'0'));
@@ -89,7 +79,22 @@ fn digits(bytes: &[u8], mut at: usize, mantissa: &mut u64) -> usize {
     at
 }
 
-const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+/// The digits that a text begins with: their value, and how many they are.
+#[inline]
+pub(crate) fn leading_digits(text: [u8; 8]) -> (u64, usize) {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    let values = u64::from_le_bytes(text) ^ ZEROS;
+    // The high bit of each byte tells that it is no digit. A carry can only spoil bytes after the first that is none.
+    let others = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
+    if others == 0 {
+        return (eight_digits(values), 8);
+    }
+    let count = others.trailing_zeros() / 8;
+    // Moved up, the digits stand behind leading zeros. In two steps, for no digits are 64 bits.
+    (eight_digits(values << (56 - 8 * count) << 8), count as usize)
+}
+
+pub(crate) const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// The value of eight digits, one in each byte, the first in the lowest: pairs, then fours, then all.
 #[inline]
@@ -226,7 +231,7 @@ pub(crate) fn is_exact_in_f64(value: i64) -> bool {
 }
 
 /// The powers of ten that a double holds exactly.
-const POWERS: [f64; 23] =
+pub(crate) const POWERS: [f64; 23] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
 
 /// A power of five for division: shifted up until its high bit is set, and its reciprocal `floor((2^128 - 1) / value) - 2^64`.
@@ -255,7 +260,7 @@ const FIVES: [Divisor; 28] = {
 /// The quotient `mantissa / 5^k` is taken to at least 62 bits, with a last bit that says whether anything is left over; so the one
 /// rounding to 53 bits is the right one, and the powers of two that remain are exact. Division by the reciprocal is algorithm 4 of
 /// Möller and Granlund, "Improved division by invariant integers" (2011).
-fn divide(mantissa: u64, k: usize) -> f64 {
+pub(crate) fn divide(mantissa: u64, k: usize) -> f64 {
     let Divisor { value: divisor, shift, reciprocal } = FIVES[k];
     let zeros = mantissa.leading_zeros();
     let (high, low) = ((mantissa << zeros) >> 1, (mantissa << zeros) << 63);

@@ -22,22 +22,31 @@ pub(crate) struct Plain;
 impl Syntax for Plain {
     #[inline]
     fn value(scanner: &mut Scanner<'_>, column: &mut Column, growth: &mut Growth, depth: usize) -> Result<()> {
-        match scanner.token() {
-            b'-' | b'0'..=b'9' => {
-                let number = scanner.number()?;
-                push_number(&number, column, growth)
-            }
-            b'"' => push_string(scanner, column, growth),
-            b't' | b'f' => push_bool(scanner, column, growth),
-            b'n' => {
-                scanner.literal("null")?;
-                column.push_null();
-                Ok(())
-            }
-            b'{' => plain_object(scanner, column, growth, depth),
-            b'[' => plain_array(scanner, column, growth, depth),
-            _ => Err(scanner.fault("a value")),
+        scanner.token();
+        if column.push_short_number(scanner) {
+            return Ok(());
         }
+        any_value(scanner, column, growth, depth)
+    }
+}
+
+#[inline(never)]
+fn any_value(scanner: &mut Scanner<'_>, column: &mut Column, growth: &mut Growth, depth: usize) -> Result<()> {
+    match scanner.token() {
+        b'-' | b'0'..=b'9' => {
+            let number = scanner.number()?;
+            push_number(&number, column, growth)
+        }
+        b'"' => push_string(scanner, column, growth),
+        b't' | b'f' => push_bool(scanner, column, growth),
+        b'n' => {
+            scanner.literal("null")?;
+            column.push_null();
+            Ok(())
+        }
+        b'{' => plain_object(scanner, column, growth, depth),
+        b'[' => plain_array(scanner, column, growth, depth),
+        _ => Err(scanner.fault("a value")),
     }
 }
 
