@@ -76,6 +76,18 @@ macro_rules! with_object_settings {
     }};
 }
 
+/// Sends a request that carries so many bytes, with the time that they need. A configuration of its own is merged into the client's each time, so a
+/// request has one only where that time counts.
+macro_rules! send_within_limit {
+    ($store:expr, $request:expr, $bytes:expr) => {{
+        let request = $request.customize();
+        match $store.longer_limit($bytes) {
+            Some(limit) => request.config_override(limit).send().await,
+            None => request.send().await,
+        }
+    }};
+}
+
 impl S3Store {
     pub(crate) fn new(bucket: &str, prefix: &str, settings: &S3Settings) -> Result<Self> {
         let customer = match &settings.sse {
@@ -150,7 +162,7 @@ impl S3Store {
         loop {
             let request = self.client().await.put_object().bucket(&self.bucket).key(&whole).if_none_match("*");
             let request = with_object_settings!(self, request, key, metadata).body(ByteStream::from(body.clone()));
-            let Err(error) = request.customize().config_override(self.limit_for(body.len())).send().await else { return Ok(Put::Created) };
+            let Err(error) = send_within_limit!(self, request, body.len()) else { return Ok(Put::Created) };
             match Answer::of(&error) {
                 Some(answer) if answer.is(412, "PreconditionFailed") => return Ok(Put::Exists),
                 // Another conditional write of this key is under way: the next attempt finds out how it ended.
@@ -167,10 +179,12 @@ impl S3Store {
         }
     }
 
-    /// The limit of an attempt that sends so many bytes.
-    fn limit_for(&self, bytes: usize) -> Builder {
-        let limit_ms = self.settings.attempt_timeout_ms.saturating_add(bytes as u64 / BYTES_PER_MS_MIN);
-        Builder::new().timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(limit_ms)).build())
+    /// The limit of an attempt that sends so many bytes, if they are enough to change it by a fiftieth.
+    fn longer_limit(&self, bytes: usize) -> Option<Builder> {
+        let (limit_ms, more_ms) = (self.settings.attempt_timeout_ms, bytes as u64 / BYTES_PER_MS_MIN);
+        let limit = Duration::from_millis(limit_ms.saturating_add(more_ms));
+        let timeouts = || TimeoutConfig::builder().operation_attempt_timeout(limit).build();
+        (more_ms > limit_ms / 50).then(|| Builder::new().timeout_config(timeouts()))
     }
 
     fn backoff(&self, attempt: u32) -> Duration {
@@ -190,9 +204,9 @@ impl S3Store {
         let whole = self.whole(key);
         let request = self.client().await.upload_part().bucket(&self.bucket).key(&whole).upload_id(id).part_number(number);
         let body = gather(data);
-        let limit = self.limit_for(body.len());
+        let bytes = body.len();
         let request = with_customer_key!(self, request).body(ByteStream::from(body));
-        let answer = request.customize().config_override(limit).send().await;
+        let answer = send_within_limit!(self, request, bytes);
         let answer = answer.map_err(|error| match Answer::of(&error) {
             Some(answer) if answer.code.as_deref() == Some("NoSuchUpload") => gone(&self.request(Op::Part, &whole), answer),
             _ => self.request(Op::Part, &whole).failed(error),

@@ -14,6 +14,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 /// A lake partition of a topic: what the keys of its files begin with, such as `topics/motor/profile_id=17/motor+`. Routers that look at the
 /// time give a topic several names, and each has lake partitions of its own.
 pub type LakePartition = Arc<str>;
@@ -64,13 +66,13 @@ impl Lake {
 #[derive(Debug)]
 pub struct Ledger {
     next: i64,
-    lakes: HashMap<LakePartition, Lake>,
+    lakes: HashMap<LakePartition, Lake, RandomState>,
 }
 
 impl Ledger {
     /// Reading starts at `position`.
     pub fn new(position: i64) -> Self {
-        Self { next: position, lakes: HashMap::new() }
+        Self { next: position, lakes: HashMap::default() }
     }
 
     /// Everything below `next` has been looked at.

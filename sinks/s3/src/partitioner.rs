@@ -290,6 +290,12 @@ fn combine(columns: &[Column], rows: usize) -> (Vec<u32>, Vec<Vec<u32>>) {
             combinations.iter_mut().for_each(|ids| ids.push(0));
             continue;
         }
+        if let [first] = &combinations[..] {
+            // The ids of the first column that differs are those of the combinations.
+            combinations = (0..column.texts.len() as u32).map(|id| first.iter().copied().chain([id]).collect()).collect();
+            of_row.clone_from(&column.ids);
+            continue;
+        }
         let pairs = of_row.iter().zip(&column.ids).map(|(before, id)| (*before, *id));
         let (ids, met) = distinct(pairs);
         let longer = |(before, id): (u32, u32)| combinations[before as usize].iter().copied().chain([id]).collect();

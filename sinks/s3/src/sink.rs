@@ -1,5 +1,6 @@
 //! The sink: all topic-partitions of a task.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -151,14 +152,24 @@ impl S3Sink {
         let closed: usize = self.writers.values().map(PartitionWriter::closed_bytes).sum();
         let budget = self.share.budget();
         let mut over = budget.used().saturating_sub(budget.limit() / 4 * 3 + closed);
-        while over > 0 {
-            let largest = self.writers.values().filter_map(|w| Some((w.partition.clone(), w.largest()?)));
-            let Some((partition, (lake, bytes))) = largest.max_by_key(|(_, (_, bytes))| *bytes) else { break };
+        if over == 0 {
+            return Ok(());
+        }
+        // All files are looked at once, and not for each that is closed: there can be thousands, far apart in memory.
+        let open = self.writers.values().flat_map(|w| w.open_files().map(|(lake, bytes)| (bytes, &w.partition, lake)));
+        let mut open: Vec<_> = open.collect();
+        open.sort_unstable_by_key(|(bytes, ..)| Reverse(*bytes));
+        let enough = open.iter().position(|(bytes, ..)| {
+            over = over.saturating_sub(*bytes);
+            over == 0
+        });
+        open.truncate(enough.map_or(open.len(), |last| last + 1));
+        let largest: Vec<_> = open.into_iter().map(|(bytes, partition, lake)| (bytes, partition.clone(), Arc::clone(lake))).collect();
+        for (bytes, partition, lake) in largest {
             if let Some(writer) = self.writers.get_mut(&partition) {
                 tracing::debug!(target: "lakefeed", %partition, %lake, bytes, "Short of memory: closing the largest file");
                 writer.close(&lake, Cause::Memory)?;
             }
-            over = over.saturating_sub(bytes.max(1));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use lakefeed_core::{Error, Result, TopicPartition};
 use lakefeed_store::Store;
 use tokio::sync::mpsc;
@@ -90,7 +91,7 @@ pub(crate) struct PartitionWriter {
     ledger: Ledger,
     /// Of this epoch.
     inventory: Inventory,
-    lakes: HashMap<LakePartition, LakeFiles>,
+    lakes: HashMap<LakePartition, LakeFiles, RandomState>,
     shared: Shared,
     /// Records that were in the lake already.
     pub(crate) skipped: u64,
@@ -112,7 +113,7 @@ impl PartitionWriter {
             index,
             epoch,
             ledger: Ledger::new(position),
-            lakes: HashMap::new(),
+            lakes: HashMap::default(),
             shared,
             skipped: 0,
             expected: BTreeMap::new(),
@@ -389,10 +390,9 @@ impl PartitionWriter {
         (open.clone().count(), open.chain(closed).min())
     }
 
-    /// The largest open file and the bytes it holds.
-    pub(crate) fn largest(&self) -> Option<(LakePartition, usize)> {
-        let open = self.lakes.iter().filter_map(|(lake, files)| Some((lake, files.open.as_ref()?.held_bytes())));
-        open.max_by_key(|(_, bytes)| *bytes).map(|(lake, bytes)| (Arc::clone(lake), bytes))
+    /// The open files and the bytes that each holds.
+    pub(crate) fn open_files(&self) -> impl Iterator<Item = (&LakePartition, usize)> {
+        self.lakes.iter().filter_map(|(lake, files)| Some((lake, files.open.as_ref()?.held_bytes())))
     }
 
     /// The bytes it holds; forgets lake partitions that have no work.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -170,11 +170,32 @@ fn dictionary_pays(column: &ArrayRef) -> bool {
     }
 }
 
-/// Whether there are at most `max` distinct values.
-fn is_repetitive<T: Hash + Eq>(values: impl Iterator<Item = T>, max: usize) -> bool {
+/// Whether there are at most `max` distinct values. Each file asks for each column, and most have more: [`mostly_distinct`] ends it soon.
+fn is_repetitive<T: Hash + Eq>(values: impl Iterator<Item = T> + Clone, max: usize) -> bool {
+    if mostly_distinct(values.clone()) {
+        return false;
+    }
     let mut seen = HashSet::with_capacity_and_hasher(FIRST_ROWS, FixedState::default());
-    values.enumerate().all(|(row, value)| {
+    values.into_iter().all(|value| {
         seen.insert(value);
-        seen.len() <= max && (row + 1 != FIRST_ROWS || seen.len() <= FIRST_ROWS / 10 * 9)
+        seen.len() <= max
     })
+}
+
+/// Whether nine of ten of the first values are distinct, if there are as many. Values are known by their hashes, in a table without allocations.
+fn mostly_distinct<T: Hash>(values: impl Iterator<Item = T>) -> bool {
+    const SLOTS: usize = 2 * FIRST_ROWS;
+    let (mut table, state, mut rows, mut distinct) = ([0_u64; SLOTS], FixedState::default(), 0, 0);
+    for value in values.take(FIRST_ROWS) {
+        rows += 1;
+        let hash = state.hash_one(value) | 1;
+        // At most half of the slots are taken.
+        let mut slot = (hash >> 32) as usize % SLOTS;
+        while table[slot] != 0 && table[slot] != hash {
+            slot = (slot + 1) % SLOTS;
+        }
+        distinct += usize::from(table[slot] == 0);
+        table[slot] = hash;
+    }
+    rows == FIRST_ROWS && distinct > FIRST_ROWS / 10 * 9
 }
