@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BooleanBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_buffer::{NullBufferBuilder, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use lakefeed_core::{Error, Result};
@@ -15,7 +15,10 @@ use crate::ledger::Span;
 /// Slices of columns without a builder that are put together before they cost more than their rows.
 const SLICES_MAX: usize = 32;
 
-/// Numbers that there is room for at once, at least.
+/// Rows that are turned at once: they stay in the nearest cache.
+const NEAR_ROWS: usize = 64;
+
+/// Rows that there is room for at once, at least.
 const GROWN_MIN: usize = 64;
 
 /// A batch with what must be known of each row.
@@ -85,36 +88,48 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Rows of one schema, gathered column by column: a slice of a few rows costs its rows and nothing more.
+/// Rows of one schema, gathered: a slice of a few rows costs its rows and nothing more.
 #[derive(Debug)]
 pub(crate) struct RowBuffer {
     schema: SchemaRef,
     columns: Vec<Column>,
+    numbers: Numbers,
     rows: usize,
     held_bytes: usize,
 }
 
 #[derive(Debug)]
 enum Column {
-    Int64(Numbers<Int64Type>),
-    Float64(Numbers<Float64Type>),
+    /// One of the numbers of each row, of `kind`.
+    Number {
+        kind: Number,
+        nulls: NullBufferBuilder,
+    },
     Boolean(BooleanBuilder),
     Utf8(StringBuilder),
     /// Other types as slices.
     Other(Vec<ArrayRef>),
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    Int64,
+    Float64,
+}
+
 impl RowBuffer {
     pub(crate) fn new(schema: SchemaRef) -> Self {
+        let number = |kind| Column::Number { kind, nulls: NullBufferBuilder::new(0) };
         let column = |kind: &DataType| match kind {
-            DataType::Int64 => Column::Int64(Numbers::default()),
-            DataType::Float64 => Column::Float64(Numbers::default()),
+            DataType::Int64 => number(Number::Int64),
+            DataType::Float64 => number(Number::Float64),
             DataType::Boolean => Column::Boolean(BooleanBuilder::with_capacity(0)),
             DataType::Utf8 => Column::Utf8(StringBuilder::with_capacity(0, 0)),
             _ => Column::Other(Vec::new()),
         };
-        let columns = schema.fields().iter().map(|field| column(field.data_type())).collect();
-        Self { schema, columns, rows: 0, held_bytes: 0 }
+        let columns: Vec<Column> = schema.fields().iter().map(|field| column(field.data_type())).collect();
+        let numbers = Numbers::new(columns.iter().filter(|column| matches!(column, Column::Number { .. })).count());
+        Self { schema, columns, numbers, rows: 0, held_bytes: 0 }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -124,8 +139,14 @@ impl RowBuffer {
     /// Adds rows of its schema.
     pub(crate) fn append(&mut self, part: Part<'_>) -> Result<()> {
         self.rows += part.len();
-        self.held_bytes = 0;
-        for (column, array) in self.columns.iter_mut().zip(part.of.rows.columns()) {
+        let arrays = part.of.rows.columns();
+        let of_numbers = self.columns.iter().zip(arrays).filter_map(|(column, array)| match column {
+            Column::Number { kind, .. } => Some((*kind, array)),
+            _ => None,
+        });
+        self.numbers.append(of_numbers, part.indices);
+        self.held_bytes = self.numbers.held_bytes();
+        for (column, array) in self.columns.iter_mut().zip(arrays) {
             column.append(array, part).map_err(failed)?;
             self.held_bytes += column.held_bytes();
         }
@@ -139,7 +160,9 @@ impl RowBuffer {
 
     /// The rows; afterwards it is empty.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch> {
-        let columns = self.columns.iter_mut().map(Column::finish).collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
+        let mut numbers = self.numbers.finish().into_iter();
+        let columns = self.columns.iter_mut().map(|column| column.finish(&mut numbers));
+        let columns = columns.collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
         self.held_bytes = 0;
         let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(failed)
@@ -157,8 +180,10 @@ impl Column {
         }
         let rows = part.indices.iter().map(|row| *row as usize);
         match self {
-            Self::Int64(numbers) => numbers.gather(array.as_primitive(), part.indices),
-            Self::Float64(numbers) => numbers.gather(array.as_primitive(), part.indices),
+            Self::Number { nulls, .. } => match array.nulls() {
+                None => nulls.append_n_non_nulls(part.len()),
+                Some(valid) => part.indices.iter().for_each(|row| nulls.append(valid.is_valid(*row as usize))),
+            },
             Self::Boolean(builder) => {
                 let values = array.as_boolean();
                 gather(rows, values, |row| builder.append_option(row.map(|row| values.value(row))));
@@ -179,8 +204,10 @@ impl Column {
 
     fn append_whole(&mut self, array: &ArrayRef) -> std::result::Result<(), ArrowError> {
         match self {
-            Self::Int64(numbers) => numbers.append(array.as_primitive()),
-            Self::Float64(numbers) => numbers.append(array.as_primitive()),
+            Self::Number { nulls, .. } => match array.nulls() {
+                None => nulls.append_n_non_nulls(array.len()),
+                Some(valid) => nulls.append_buffer(valid),
+            },
             Self::Boolean(builder) => builder.append_array(array.as_boolean()),
             Self::Utf8(builder) => builder.append_array(array.as_string::<i32>())?,
             Self::Other(slices) => slices.push(Arc::clone(array)),
@@ -191,18 +218,24 @@ impl Column {
     fn held_bytes(&self) -> usize {
         let validity = |bits: Option<&[u8]>| bits.map_or(0, <[u8]>::len);
         match self {
-            Self::Int64(numbers) => numbers.held_bytes(),
-            Self::Float64(numbers) => numbers.held_bytes(),
+            Self::Number { nulls, .. } => validity(nulls.as_slice()),
             Self::Boolean(builder) => builder.capacity() / 8 + validity(builder.validity_slice()),
             Self::Utf8(builder) => builder.values_slice().len() + size_of_val(builder.offsets_slice()) + validity(builder.validity_slice()),
             Self::Other(slices) => slices.iter().map(|array| array.get_array_memory_size()).sum(),
         }
     }
 
-    fn finish(&mut self) -> std::result::Result<ArrayRef, ArrowError> {
+    /// `numbers` has the values of the columns of numbers.
+    fn finish(&mut self, numbers: &mut impl Iterator<Item = Vec<u64>>) -> std::result::Result<ArrayRef, ArrowError> {
         Ok(match self {
-            Self::Int64(numbers) => Arc::new(numbers.finish()),
-            Self::Float64(numbers) => Arc::new(numbers.finish()),
+            Self::Number { kind, nulls } => {
+                let bits = numbers.next().unwrap_or_default();
+                let nulls = nulls.finish();
+                match kind {
+                    Number::Int64 => Arc::new(Int64Array::new(bits.into_iter().map(|bits| bits as i64).collect::<Vec<_>>().into(), nulls)),
+                    Number::Float64 => Arc::new(Float64Array::new(bits.into_iter().map(f64::from_bits).collect::<Vec<_>>().into(), nulls)),
+                }
+            }
             Self::Boolean(builder) => Arc::new(builder.finish()),
             Self::Utf8(builder) => Arc::new(builder.finish()),
             Self::Other(slices) => concat(&std::mem::take(slices))?,
@@ -210,78 +243,81 @@ impl Column {
     }
 }
 
-/// Numbers and which of them are null. Arrow's builders look at each null and each value one by one, which costs a tenth of the sink's time
-/// where rows of many lake partitions alternate; to grow by doubling, which copies what has long left the caches, cost another tenth.
+/// The numbers of rows, one row after the other, until they are wanted as columns. Where rows of many lake partitions alternate, each of thousands of
+/// files gets a few rows at a time: in columns they would go to a dozen places far apart in memory, here to one.
 #[derive(Debug)]
-struct Numbers<T: ArrowPrimitiveType> {
-    /// Those that have no room left.
-    full: Vec<Vec<T::Native>>,
-    last: Vec<T::Native>,
-    len: usize,
-    nulls: NullBufferBuilder,
+struct Numbers {
+    /// Numbers of a row.
+    width: usize,
+    /// Blocks without room: to grow by copying would touch what has long left the caches.
+    full: Vec<Vec<u64>>,
+    last: Vec<u64>,
 }
 
-impl<T: ArrowPrimitiveType> Default for Numbers<T> {
-    fn default() -> Self {
-        Self { full: Vec::new(), last: Vec::new(), len: 0, nulls: NullBufferBuilder::new(0) }
+impl Numbers {
+    fn new(width: usize) -> Self {
+        Self { width, full: Vec::new(), last: Vec::new() }
     }
-}
 
-impl<T: ArrowPrimitiveType> Numbers<T> {
-    /// Adds the values of some rows.
-    fn gather(&mut self, array: &PrimitiveArray<T>, rows: &[u32]) {
-        let values = array.values();
-        let (now, later) = rows.split_at(rows.len().min(self.room()));
-        self.last.extend(now.iter().map(|row| values[*row as usize]));
+    fn append<'a>(&mut self, columns: impl Iterator<Item = (Number, &'a ArrayRef)> + Clone, rows: &[u32]) {
+        if self.width == 0 {
+            return;
+        }
+        let (now, later) = rows.split_at(rows.len().min((self.last.capacity() - self.last.len()) / self.width));
+        self.fill(columns.clone(), now);
         if !later.is_empty() {
-            self.grow(later.len());
-            self.last.extend(later.iter().map(|row| values[*row as usize]));
-        }
-        self.len += rows.len();
-        match array.nulls() {
-            None => self.nulls.append_n_non_nulls(rows.len()),
-            Some(nulls) => rows.iter().for_each(|row| self.nulls.append(nulls.is_valid(*row as usize))),
-        }
-    }
-
-    /// Adds all values.
-    fn append(&mut self, array: &PrimitiveArray<T>) {
-        let (now, later) = array.values().split_at(array.len().min(self.room()));
-        self.last.extend_from_slice(now);
-        if !later.is_empty() {
-            self.grow(later.len());
-            self.last.extend_from_slice(later);
-        }
-        self.len += array.len();
-        match array.nulls() {
-            None => self.nulls.append_n_non_nulls(array.len()),
-            Some(nulls) => self.nulls.append_buffer(nulls),
+            // Room for these and for a quarter of what there is.
+            let there = self.held_rows();
+            let room = Vec::with_capacity(later.len().max((there / 4).max(GROWN_MIN)) * self.width);
+            let full = std::mem::replace(&mut self.last, room);
+            if !full.is_empty() {
+                self.full.push(full);
+            }
+            self.fill(columns, later);
         }
     }
 
-    fn room(&self) -> usize {
-        self.last.capacity() - self.last.len()
+    fn fill<'a>(&mut self, columns: impl Iterator<Item = (Number, &'a ArrayRef)> + Clone, rows: &[u32]) {
+        for rows in rows.chunks(NEAR_ROWS) {
+            let from = self.last.len();
+            self.last.resize(from + rows.len() * self.width, 0);
+            for (slot, (kind, array)) in columns.clone().enumerate() {
+                let cells = self.last[from + slot..].iter_mut().step_by(self.width).zip(rows);
+                match kind {
+                    Number::Int64 => {
+                        let values = array.as_primitive::<Int64Type>().values();
+                        cells.for_each(|(cell, row)| *cell = values[*row as usize] as u64);
+                    }
+                    Number::Float64 => {
+                        let values = array.as_primitive::<Float64Type>().values();
+                        cells.for_each(|(cell, row)| *cell = values[*row as usize].to_bits());
+                    }
+                }
+            }
+        }
     }
 
-    /// Makes room for so many values and for a quarter of those that there are.
-    fn grow(&mut self, values: usize) {
-        let room = Vec::with_capacity(values.max((self.len / 4).max(GROWN_MIN)));
-        let full = std::mem::replace(&mut self.last, room);
-        if !full.is_empty() {
-            self.full.push(full);
-        }
+    fn held_rows(&self) -> usize {
+        (self.full.iter().map(Vec::len).sum::<usize>() + self.last.len()) / self.width.max(1)
     }
 
     fn held_bytes(&self) -> usize {
-        size_of::<T::Native>() * (self.len + self.room()) + self.nulls.as_slice().map_or(0, <[u8]>::len)
+        size_of::<u64>() * (self.full.iter().map(Vec::capacity).sum::<usize>() + self.last.capacity())
     }
 
-    fn finish(&mut self) -> PrimitiveArray<T> {
-        self.full.push(std::mem::take(&mut self.last));
-        let mut parts = std::mem::take(&mut self.full);
-        self.len = 0;
-        let values = if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat() };
-        PrimitiveArray::new(values.into(), self.nulls.finish())
+    /// The numbers as columns; afterwards there are none.
+    fn finish(&mut self) -> Vec<Vec<u64>> {
+        let rows = self.held_rows();
+        let mut columns: Vec<Vec<u64>> = (0..self.width).map(|_| Vec::with_capacity(rows)).collect();
+        let last = std::mem::take(&mut self.last);
+        for block in std::mem::take(&mut self.full).into_iter().chain([last]) {
+            for near in block.chunks(NEAR_ROWS * self.width.max(1)) {
+                for (slot, column) in columns.iter_mut().enumerate() {
+                    column.extend(near[slot..].iter().step_by(self.width));
+                }
+            }
+        }
+        columns
     }
 }
 
