@@ -30,9 +30,10 @@ impl Syntax for Plain {
     }
 }
 
+/// The value of any kind that begins here. Not inlined, so that [`Plain::value`] is.
 #[inline(never)]
 fn any_value(scanner: &mut Scanner<'_>, column: &mut Column, growth: &mut Growth, depth: usize) -> Result<()> {
-    match scanner.token() {
+    match scanner.peek() {
         b'-' | b'0'..=b'9' => {
             let number = scanner.number()?;
             push_number(&number, column, growth)

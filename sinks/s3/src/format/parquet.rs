@@ -171,12 +171,12 @@ fn dictionary_pays(column: &ArrayRef) -> bool {
 }
 
 /// Whether there are at most `max` distinct values. Each file asks for each column, and most have more: [`mostly_distinct`] ends it soon.
-fn is_repetitive<T: Hash + Eq>(values: impl Iterator<Item = T> + Clone, max: usize) -> bool {
+fn is_repetitive<T: Hash + Eq>(mut values: impl Iterator<Item = T> + Clone, max: usize) -> bool {
     if mostly_distinct(values.clone()) {
         return false;
     }
     let mut seen = HashSet::with_capacity_and_hasher(FIRST_ROWS, FixedState::default());
-    values.into_iter().all(|value| {
+    values.all(|value| {
         seen.insert(value);
         seen.len() <= max
     })
