@@ -8,7 +8,8 @@ use bytes::Bytes;
 use lakefeed_core::{Error, Result};
 
 use crate::format::{Buffer, Encoder, Format};
-use crate::rows::{Part, RowBuffer};
+use crate::numbers::Blocks;
+use crate::rows::{Part, RowBuffer, allocated};
 use crate::schema::conform;
 
 /// Rows that are gathered into one batch: what is encoded at once stays near, and no more than this is copied when columns grow.
@@ -25,6 +26,7 @@ pub(crate) struct OpenFile {
     schema: SchemaRef,
     /// The last of the rows that wait, of the file's schema.
     waiting: RowBuffer,
+    blocks: Blocks,
     /// Those that came before; the schema of the first may be narrower.
     gathered: Vec<RecordBatch>,
     gathered_bytes: usize,
@@ -43,9 +45,10 @@ pub(crate) struct OpenFile {
 }
 
 impl OpenFile {
-    pub(crate) fn new(schema: SchemaRef, now_ms: i64, first_event_ms: i64) -> Self {
+    pub(crate) fn new(schema: SchemaRef, blocks: Blocks, now_ms: i64, first_event_ms: i64) -> Self {
         Self {
-            waiting: RowBuffer::new(Arc::clone(&schema)),
+            waiting: RowBuffer::new(Arc::clone(&schema), blocks.clone()),
+            blocks,
             schema,
             gathered: Vec::new(),
             gathered_bytes: 0,
@@ -73,7 +76,7 @@ impl OpenFile {
         if schema != &self.schema {
             self.gather()?;
             self.schema = Arc::clone(schema);
-            self.waiting = RowBuffer::new(Arc::clone(schema));
+            self.waiting = RowBuffer::new(Arc::clone(schema), self.blocks.clone());
         }
         match part.whole().filter(|_| part.len() >= WHOLE_ROWS) {
             Some(whole) => {
@@ -123,9 +126,10 @@ impl OpenFile {
         Ok(vec![rows])
     }
 
-    /// The bytes it holds.
+    /// The memory that it takes.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.waiting_bytes + self.encoded.len()
+        let blocks = self.waiting.block_bytes();
+        blocks + allocated(self.waiting_bytes.saturating_sub(blocks) + self.encoded.len())
     }
 
     pub(crate) fn waiting_bytes(&self) -> usize {
@@ -205,13 +209,13 @@ mod tests {
     fn push(file: &mut OpenFile, rows: RecordBatch) {
         let numbers: Vec<i64> = (0..rows.num_rows() as i64).collect();
         let indices: Vec<u32> = (0..rows.num_rows() as u32).collect();
-        let rows = Rows { rows, offsets: numbers.clone().into(), timestamps: numbers.clone().into(), events: numbers };
+        let rows = Rows::new(rows, numbers.clone().into(), numbers.clone().into(), numbers);
         file.push(Part { of: &rows, indices: &indices }, 0).expect("pushed");
     }
 
     #[test]
     fn slices_become_row_groups_and_read_back_in_order() {
-        let mut file = OpenFile::new(rows(0..1).schema(), 0, 0);
+        let mut file = OpenFile::new(rows(0..1).schema(), Blocks::default(), 0, 0);
         let mut bytes = Vec::new();
         for start in (0..3000).step_by(10) {
             push(&mut file, rows(start..start + 10));
@@ -244,7 +248,7 @@ mod tests {
             vec![Arc::new(Int64Array::from(vec![1]))],
         )
         .expect("valid");
-        let mut file = OpenFile::new(narrow.schema(), 0, 0);
+        let mut file = OpenFile::new(narrow.schema(), Blocks::default(), 0, 0);
         push(&mut file, narrow.clone());
         assert!(file.takes(&rows(0..1).schema()));
         push(&mut file, rows(5..6));

@@ -12,6 +12,7 @@ mod format;
 pub mod ledger;
 mod metadata;
 mod metrics;
+mod numbers;
 mod partitioner;
 mod partitioning;
 mod prefix;

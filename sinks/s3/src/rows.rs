@@ -1,25 +1,24 @@
 //! Rows on their way into files: batches, parts of batches, and the columns that parts are gathered in.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::builder::{BooleanBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_buffer::{NullBufferBuilder, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use lakefeed_core::{Error, Result};
 
 use crate::ledger::Span;
+use crate::numbers::{Bits, Blocks, Number, Numbers, by_row};
 
 /// Slices of columns without a builder that are put together before they cost more than their rows.
 const SLICES_MAX: usize = 32;
 
-/// Rows that are turned at once: they stay in the nearest cache.
-const NEAR_ROWS: usize = 64;
-
-/// Rows that there is room for at once, at least.
-const GROWN_MIN: usize = 64;
+/// What the allocator makes of buffers that grow: it rounds up by a quarter at most, and loses some between small pieces.
+pub(crate) fn allocated(bytes: usize) -> usize {
+    bytes + bytes / 4
+}
 
 /// A batch with what must be known of each row.
 #[derive(Debug)]
@@ -28,11 +27,22 @@ pub(crate) struct Rows {
     pub(crate) offsets: ScalarBuffer<i64>,
     pub(crate) timestamps: ScalarBuffer<i64>,
     pub(crate) events: Vec<i64>,
+    by_row: OnceLock<Vec<u64>>,
 }
 
 impl Rows {
+    pub(crate) fn new(rows: RecordBatch, offsets: ScalarBuffer<i64>, timestamps: ScalarBuffer<i64>, events: Vec<i64>) -> Self {
+        Self { rows, offsets, timestamps, events, by_row: OnceLock::new() }
+    }
+
     pub(crate) fn held_bytes(&self) -> usize {
-        self.rows.get_array_memory_size() + 3 * size_of_val(&self.offsets[..])
+        let by_row = self.by_row.get().map_or(0, |numbers| size_of_val(&numbers[..]));
+        self.rows.get_array_memory_size() + 3 * size_of_val(&self.offsets[..]) + by_row
+    }
+
+    /// See [`by_row`].
+    fn numbers(&self) -> &[u64] {
+        self.by_row.get_or_init(|| by_row(&self.rows))
     }
 }
 
@@ -111,24 +121,16 @@ enum Column {
     Other(Vec<ArrayRef>),
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Number {
-    Int64,
-    Float64,
-}
-
 impl RowBuffer {
-    pub(crate) fn new(schema: SchemaRef) -> Self {
-        let number = |kind| Column::Number { kind, nulls: NullBufferBuilder::new(0) };
-        let column = |kind: &DataType| match kind {
-            DataType::Int64 => number(Number::Int64),
-            DataType::Float64 => number(Number::Float64),
-            DataType::Boolean => Column::Boolean(BooleanBuilder::with_capacity(0)),
-            DataType::Utf8 => Column::Utf8(StringBuilder::with_capacity(0, 0)),
-            _ => Column::Other(Vec::new()),
+    pub(crate) fn new(schema: SchemaRef, blocks: Blocks) -> Self {
+        let column = |kind: &DataType| match (Number::of(kind), kind) {
+            (Some(kind), _) => Column::Number { kind, nulls: NullBufferBuilder::new(0) },
+            (None, DataType::Boolean) => Column::Boolean(BooleanBuilder::with_capacity(0)),
+            (None, DataType::Utf8) => Column::Utf8(StringBuilder::with_capacity(0, 0)),
+            (None, _) => Column::Other(Vec::new()),
         };
         let columns: Vec<Column> = schema.fields().iter().map(|field| column(field.data_type())).collect();
-        let numbers = Numbers::new(columns.iter().filter(|column| matches!(column, Column::Number { .. })).count());
+        let numbers = Numbers::new(columns.iter().filter(|column| matches!(column, Column::Number { .. })).count(), blocks);
         Self { schema, columns, numbers, rows: 0, held_bytes: 0 }
     }
 
@@ -140,11 +142,7 @@ impl RowBuffer {
     pub(crate) fn append(&mut self, part: Part<'_>) -> Result<()> {
         self.rows += part.len();
         let arrays = part.of.rows.columns();
-        let of_numbers = self.columns.iter().zip(arrays).filter_map(|(column, array)| match column {
-            Column::Number { kind, .. } => Some((*kind, array)),
-            _ => None,
-        });
-        self.numbers.append(of_numbers, part.indices);
+        self.numbers.append(part.of.numbers(), part.indices);
         self.held_bytes = self.numbers.held_bytes();
         for (column, array) in self.columns.iter_mut().zip(arrays) {
             column.append(array, part).map_err(failed)?;
@@ -153,9 +151,14 @@ impl RowBuffer {
         Ok(())
     }
 
-    /// The bytes it holds.
+    /// The bytes of its columns.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Of these, those of blocks that are allocated as they are.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.numbers.held_bytes()
     }
 
     /// The rows; afterwards it is empty.
@@ -226,98 +229,20 @@ impl Column {
     }
 
     /// `numbers` has the values of the columns of numbers.
-    fn finish(&mut self, numbers: &mut impl Iterator<Item = Vec<u64>>) -> std::result::Result<ArrayRef, ArrowError> {
+    fn finish(&mut self, numbers: &mut impl Iterator<Item = Bits>) -> std::result::Result<ArrayRef, ArrowError> {
         Ok(match self {
             Self::Number { kind, nulls } => {
                 let bits = numbers.next().unwrap_or_default();
                 let nulls = nulls.finish();
                 match kind {
-                    Number::Int64 => Arc::new(Int64Array::new(bits.into_iter().map(|bits| bits as i64).collect::<Vec<_>>().into(), nulls)),
-                    Number::Float64 => Arc::new(Float64Array::new(bits.into_iter().map(f64::from_bits).collect::<Vec<_>>().into(), nulls)),
+                    Number::Int64 => Arc::new(Int64Array::new(bits.into(), nulls)),
+                    Number::Float64 => Arc::new(Float64Array::new(bits.into(), nulls)),
                 }
             }
             Self::Boolean(builder) => Arc::new(builder.finish()),
             Self::Utf8(builder) => Arc::new(builder.finish()),
             Self::Other(slices) => concat(&std::mem::take(slices))?,
         })
-    }
-}
-
-/// The numbers of rows, one row after the other, until they are wanted as columns. Where rows of many lake partitions alternate, each of thousands of
-/// files gets a few rows at a time: in columns they would go to a dozen places far apart in memory, here to one.
-#[derive(Debug)]
-struct Numbers {
-    /// Numbers of a row.
-    width: usize,
-    /// Blocks without room: to grow by copying would touch what has long left the caches.
-    full: Vec<Vec<u64>>,
-    last: Vec<u64>,
-}
-
-impl Numbers {
-    fn new(width: usize) -> Self {
-        Self { width, full: Vec::new(), last: Vec::new() }
-    }
-
-    fn append<'a>(&mut self, columns: impl Iterator<Item = (Number, &'a ArrayRef)> + Clone, rows: &[u32]) {
-        if self.width == 0 {
-            return;
-        }
-        let (now, later) = rows.split_at(rows.len().min((self.last.capacity() - self.last.len()) / self.width));
-        self.fill(columns.clone(), now);
-        if !later.is_empty() {
-            // Room for these and for a quarter of what there is.
-            let there = self.held_rows();
-            let room = Vec::with_capacity(later.len().max((there / 4).max(GROWN_MIN)) * self.width);
-            let full = std::mem::replace(&mut self.last, room);
-            if !full.is_empty() {
-                self.full.push(full);
-            }
-            self.fill(columns, later);
-        }
-    }
-
-    fn fill<'a>(&mut self, columns: impl Iterator<Item = (Number, &'a ArrayRef)> + Clone, rows: &[u32]) {
-        for rows in rows.chunks(NEAR_ROWS) {
-            let from = self.last.len();
-            self.last.resize(from + rows.len() * self.width, 0);
-            for (slot, (kind, array)) in columns.clone().enumerate() {
-                let cells = self.last[from + slot..].iter_mut().step_by(self.width).zip(rows);
-                match kind {
-                    Number::Int64 => {
-                        let values = array.as_primitive::<Int64Type>().values();
-                        cells.for_each(|(cell, row)| *cell = values[*row as usize] as u64);
-                    }
-                    Number::Float64 => {
-                        let values = array.as_primitive::<Float64Type>().values();
-                        cells.for_each(|(cell, row)| *cell = values[*row as usize].to_bits());
-                    }
-                }
-            }
-        }
-    }
-
-    fn held_rows(&self) -> usize {
-        (self.full.iter().map(Vec::len).sum::<usize>() + self.last.len()) / self.width.max(1)
-    }
-
-    fn held_bytes(&self) -> usize {
-        size_of::<u64>() * (self.full.iter().map(Vec::capacity).sum::<usize>() + self.last.capacity())
-    }
-
-    /// The numbers as columns; afterwards there are none.
-    fn finish(&mut self) -> Vec<Vec<u64>> {
-        let rows = self.held_rows();
-        let mut columns: Vec<Vec<u64>> = (0..self.width).map(|_| Vec::with_capacity(rows)).collect();
-        let last = std::mem::take(&mut self.last);
-        for block in std::mem::take(&mut self.full).into_iter().chain([last]) {
-            for near in block.chunks(NEAR_ROWS * self.width.max(1)) {
-                for (slot, column) in columns.iter_mut().enumerate() {
-                    column.extend(near[slot..].iter().step_by(self.width));
-                }
-            }
-        }
-        columns
     }
 }
 
@@ -356,14 +281,14 @@ mod tests {
         let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
         let rows_of = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, array)| array).collect());
         let numbers: Vec<i64> = (0..rows).collect();
-        Rows { rows: rows_of.expect("valid"), offsets: numbers.clone().into(), timestamps: numbers.clone().into(), events: numbers }
+        Rows::new(rows_of.expect("valid"), numbers.clone().into(), numbers.clone().into(), numbers)
     }
 
     proptest! {
         #[test]
         fn what_is_gathered_is_what_take_and_concat_would_give(parts in proptest::collection::vec(proptest::collection::vec(any::<bool>(), 60), 1..50)) {
             let rows = batch(60);
-            let mut buffer = RowBuffer::new(rows.rows.schema());
+            let mut buffer = RowBuffer::new(rows.rows.schema(), Blocks::default());
             let mut expected = Vec::new();
             for part in &parts {
                 let indices: Vec<u32> = (0..60).filter(|i| part[*i as usize]).collect();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
 use lakefeed_core::{
-    Assignment, Batch, Clock, Config, ConfigError, Error, ErrorKind, RejectStore, Result, Share, Sink, SinkContext, TaskContext,
+    Assignment, Batch, Budget, Clock, Config, ConfigError, Error, ErrorKind, RejectStore, Result, Share, Sink, SinkContext, TaskContext,
     TopicPartition,
 };
 use lakefeed_store::Store;
@@ -17,6 +17,7 @@ use crate::config::{Nulls, Settings};
 use crate::error_output::ErrorOutput;
 use crate::metadata;
 use crate::metrics::{Cause, SinkMetrics};
+use crate::numbers::Blocks;
 use crate::partitioner::Partitioner;
 use crate::requests::Requests;
 use crate::rows::Rows;
@@ -84,6 +85,7 @@ impl S3Sink {
             beside: Beside::new(requests),
             metrics: Arc::new(SinkMetrics::new(&context.metrics)),
             epochs: Arc::default(),
+            blocks: Blocks::default(),
         };
         Ok(Self {
             shared,
@@ -143,15 +145,15 @@ impl S3Sink {
         Ok(rest)
     }
 
-    /// Tells the budget what is held. While more than three quarters of it are in use, beside what is on its way into the store already, the
-    /// largest files are closed: so there is room again before reading has to stop.
+    /// Tells the budget what is held. While more than [`closing_bytes`] are in use, beside what is on its way into the store already, the largest files
+    /// are closed.
     fn balance(&mut self) -> Result<()> {
         let rejected = self.error_output.as_ref().map_or(0, ErrorOutput::held_bytes);
         let held = rejected + self.writers.values_mut().map(PartitionWriter::held_bytes).sum::<usize>();
-        self.share.set(held + self.shared.beside.requests.held_bytes());
+        self.share.set(held + self.shared.blocks.held_bytes() + self.shared.beside.requests.held_bytes());
         let closed: usize = self.writers.values().map(PartitionWriter::closed_bytes).sum();
         let budget = self.share.budget();
-        let mut over = budget.used().saturating_sub(budget.limit() / 4 * 3 + closed);
+        let mut over = budget.used().saturating_sub(closing_bytes(budget) + closed);
         if over == 0 {
             return Ok(());
         }
@@ -247,7 +249,7 @@ impl Sink for S3Sink {
         let rows = self.drop_columns(&batch)?;
         let columns = &self.shared.settings.metadata;
         let rows = if columns.is_empty() { rows } else { metadata::add(columns, &batch, &rows)? };
-        let rows = Arc::new(Rows { rows, offsets: batch.offsets.clone(), timestamps: batch.timestamps.clone(), events });
+        let rows = Arc::new(Rows::new(rows, batch.offsets.clone(), batch.timestamps.clone(), events));
         let bytes = rows.held_bytes();
         let Some(writer) = self.writers.get_mut(&batch.partition) else {
             return Err(Error::fatal(format!("{}: rows came before the assignment", batch.partition)));
@@ -261,7 +263,7 @@ impl Sink for S3Sink {
         // About; what is held is counted by the next `poll`, or at once when that matters.
         self.share.set(self.share.held() + bytes);
         let budget = self.share.budget();
-        if budget.used() > budget.limit() / 4 * 3 { self.balance() } else { Ok(()) }
+        if budget.used() > closing_bytes(budget) { self.balance() } else { Ok(()) }
     }
 
     fn poll(&mut self, context: &mut SinkContext) -> Result<()> {
@@ -331,6 +333,11 @@ impl Sink for S3Sink {
         }
         Ok(durable)
     }
+}
+
+/// Above this files are closed. What is left of the budget is for what is on its way into the store: so there is room again before reading has to stop.
+fn closing_bytes(budget: &Budget) -> usize {
+    budget.limit() / 16 * 13
 }
 
 /// The offset of each partition below which every row is in the lake.

@@ -23,6 +23,9 @@ use crate::requests::Requests;
 /// Of a Parquet file's end: enough for the footers of most files in one request.
 const FOOTER_BYTES: u64 = 64 * 1024;
 
+/// What an upload takes beside its bytes while it waits for its turn: its channel, of which tokio makes 32 places at once, and its task. Thousands can wait.
+const UPLOAD_BYTES: usize = 8192;
+
 /// The uploads and questions of a sink that run beside its task. It owns them: they are reaped while it works and joined at its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Beside {
@@ -201,8 +204,13 @@ impl Uploading {
         Ok(())
     }
 
-    /// Bytes that were handed over and are not in the store yet.
+    /// The memory that it takes, with what waits for its turn.
     pub(crate) fn held_bytes(&self) -> usize {
+        UPLOAD_BYTES + self.in_flight_bytes()
+    }
+
+    /// Bytes that were handed over and are not in the store yet.
+    pub(crate) fn in_flight_bytes(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
     }
 }
@@ -482,7 +490,7 @@ mod tests {
         let address = Address { reports, partition: 0, epoch: 1, lake: "k=1".into() };
         let upload = Uploading::start(&beside, store.clone(), "t/k=1/t+0+5.parquet".into(), address);
         upload.part(Bytes::from_static(b"part")).expect("taken");
-        while upload.held_bytes() > 0 {
+        while upload.in_flight_bytes() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         for found in store.list_uploads("t/").await.expect("list") {

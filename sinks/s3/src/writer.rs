@@ -14,7 +14,8 @@ use crate::config::{CloseRules, Settings};
 use crate::file::OpenFile;
 use crate::ledger::{LakePartition, Ledger};
 use crate::metrics::{Cause, SinkMetrics};
-use crate::rows::{Part, Rows};
+use crate::numbers::Blocks;
+use crate::rows::{Part, Rows, allocated};
 use crate::upload::{Address, Beside, Inventory, Label, Newest, Outcome, Report, Uploading, look_up};
 
 /// What a lake partition with work costs beside its rows and bytes: the builders of its columns, its entries, its upload.
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<SinkMetrics>,
     /// The last epoch that was given out; none is given twice.
     pub(crate) epochs: Arc<AtomicU64>,
+    /// For the rows that wait.
+    pub(crate) blocks: Blocks,
 }
 
 impl Shared {
@@ -71,8 +74,8 @@ impl LakeFiles {
         if self.is_idle() {
             return 0;
         }
-        let open = self.open.as_ref().map_or(0, OpenFile::held_bytes) + self.upload.as_ref().map_or(0, Uploading::held_bytes);
-        FILE_BYTES + open + self.closed_bytes()
+        let open = self.open.as_ref().map_or(0, OpenFile::held_bytes);
+        open + allocated(FILE_BYTES + self.upload.as_ref().map_or(0, Uploading::held_bytes) + self.closed_bytes())
     }
 
     fn is_idle(&self) -> bool {
@@ -228,7 +231,8 @@ impl PartitionWriter {
         while part.len() > 0 {
             self.make_room(lake, part)?;
             let files = self.lakes.entry(Arc::clone(lake)).or_default();
-            let file = files.open.get_or_insert_with(|| OpenFile::new(part.of.rows.schema(), now_ms, part.event(0)));
+            let file =
+                files.open.get_or_insert_with(|| OpenFile::new(part.of.rows.schema(), self.shared.blocks.clone(), now_ms, part.event(0)));
             let (now, later) = part.split(fitting(file, part, &self.shared.settings));
             file.push(now, now_ms)?;
             if let Some(span) = now.span() {
@@ -402,9 +406,7 @@ impl PartitionWriter {
             self.ledger.forget_idle(IDLE_LAKES_MAX);
         }
         let passed: usize = self.passed.iter().map(|rows| rows.held_bytes()).sum();
-        let files: usize = self.lakes.values().map(LakeFiles::held_bytes).sum();
-        // The allocator rounds up by a quarter at most, and loses some between small pieces (make bench, 16 x 200 lake partitions).
-        (passed + files) / 4 * 5
+        allocated(passed) + self.lakes.values().map(LakeFiles::held_bytes).sum::<usize>()
     }
 
     /// The bytes of files that are closed and on their way into the store.

@@ -22,8 +22,8 @@ use crate::metadata::OFFSET;
 
 /// Rows that decide whether a dictionary pays.
 const SAMPLE_ROWS: usize = 4096;
-/// After so many of them nine of ten values are distinct only where far more than 3 of 10 of the whole sample are.
-const FIRST_ROWS: usize = 512;
+/// An eighth of the sample, within these bounds: where nine of ten of so many values are distinct, far more than 3 of 10 of the whole sample are.
+const FIRST_ROWS: std::ops::Range<usize> = 64..SAMPLE_ROWS / 8;
 
 /// The only column of a file whose rows have none.
 const NO_COLUMNS: &str = "_no_columns";
@@ -158,38 +158,37 @@ fn by_leaf(mut builder: WriterPropertiesBuilder, options: &ParquetOptions, leave
 /// (doubles of sensors: 2.5 times the time, 8 % of the size).
 fn dictionary_pays(column: &ArrayRef) -> bool {
     let rows = column.len().min(SAMPLE_ROWS);
-    let max = rows * 3 / 10;
     match column.data_type() {
-        DataType::Float64 => is_repetitive(column.as_primitive::<Float64Type>().values()[..rows].iter().map(|v| v.to_bits()), max),
-        DataType::Int64 => is_repetitive(column.as_primitive::<Int64Type>().values()[..rows].iter(), max),
+        DataType::Float64 => is_repetitive(column.as_primitive::<Float64Type>().values()[..rows].iter().map(|v| v.to_bits()), rows),
+        DataType::Int64 => is_repetitive(column.as_primitive::<Int64Type>().values()[..rows].iter(), rows),
         DataType::Utf8 => {
             let texts = column.as_string::<i32>();
-            is_repetitive((0..rows).map(|i| texts.value(i)), max)
+            is_repetitive((0..rows).map(|i| texts.value(i)), rows)
         }
         _ => true,
     }
 }
 
-/// Whether there are at most `max` distinct values. Each file asks for each column, and most have more: [`mostly_distinct`] ends it soon.
-fn is_repetitive<T: Hash + Eq>(mut values: impl Iterator<Item = T> + Clone, max: usize) -> bool {
-    if mostly_distinct(values.clone()) {
+/// Each file asks for each column, and in most nearly all values are distinct: [`mostly_distinct`] ends it soon.
+fn is_repetitive<T: Hash + Eq>(mut values: impl Iterator<Item = T> + Clone, rows: usize) -> bool {
+    if mostly_distinct(values.clone(), (rows / 8).max(FIRST_ROWS.start)) {
         return false;
     }
-    let mut seen = HashSet::with_capacity_and_hasher(FIRST_ROWS, FixedState::default());
+    let mut seen = HashSet::with_capacity_and_hasher(FIRST_ROWS.end, FixedState::default());
     values.all(|value| {
         seen.insert(value);
-        seen.len() <= max
+        seen.len() <= rows * 3 / 10
     })
 }
 
 /// Whether nine of ten of the first values are distinct, if there are as many. Values are known by their hashes, in a table without allocations.
-fn mostly_distinct<T: Hash>(values: impl Iterator<Item = T>) -> bool {
-    const SLOTS: usize = 2 * FIRST_ROWS;
+fn mostly_distinct<T: Hash>(values: impl Iterator<Item = T>, first: usize) -> bool {
+    // At most half of the slots are taken.
+    const SLOTS: usize = 2 * FIRST_ROWS.end;
     let (mut table, state, mut rows, mut distinct) = ([0_u64; SLOTS], FixedState::default(), 0, 0);
-    for value in values.take(FIRST_ROWS) {
+    for value in values.take(first) {
         rows += 1;
         let hash = state.hash_one(value) | 1;
-        // At most half of the slots are taken.
         let mut slot = (hash >> 32) as usize % SLOTS;
         while table[slot] != 0 && table[slot] != hash {
             slot = (slot + 1) % SLOTS;
@@ -197,5 +196,5 @@ fn mostly_distinct<T: Hash>(values: impl Iterator<Item = T>) -> bool {
         distinct += usize::from(table[slot] == 0);
         table[slot] = hash;
     }
-    rows == FIRST_ROWS && distinct > FIRST_ROWS / 10 * 9
+    rows == first && distinct * 10 > first * 9
 }

@@ -20,6 +20,7 @@ use lakefeed_core::{Config, ConfigDef};
 use super::parquet::{Dictionary, ParquetOptions};
 use super::*;
 use crate::file::OpenFile;
+use crate::numbers::Blocks;
 use crate::rows::{Part, Rows};
 
 /// Three rows: ordinary values, values at the edges, nulls.
@@ -62,13 +63,13 @@ fn push(file: &mut OpenFile, rows: RecordBatch) {
     let count = rows.num_rows();
     let zeros = || vec![0_i64; count];
     let indices: Vec<u32> = (0..count as u32).collect();
-    let of = Rows { rows, offsets: zeros().into(), timestamps: zeros().into(), events: zeros() };
+    let of = Rows::new(rows, zeros().into(), zeros().into(), zeros());
     file.push(Part { of: &of, indices: &indices }, 0).expect("pushed");
 }
 
 /// The bytes of a file of these batches; each is encoded by itself, and taken in between as for an upload in parts.
 fn file(format: &Format, batches: &[RecordBatch]) -> Bytes {
-    let mut file = OpenFile::new(batches[0].schema(), 0, 0);
+    let mut file = OpenFile::new(batches[0].schema(), Blocks::default(), 0, 0);
     let mut bytes = Vec::new();
     for batch in batches {
         push(&mut file, batch.clone());
@@ -191,7 +192,7 @@ fn avro_blocks_are_small() {
 fn names_that_become_one_in_avro_are_named() {
     let column = || Arc::new(Int64Array::from(vec![1])) as ArrayRef;
     let rows = RecordBatch::try_from_iter([("a b", column()), ("a-b", column())]).expect("valid");
-    let mut file = OpenFile::new(rows.schema(), 0, 0);
+    let mut file = OpenFile::new(rows.schema(), Blocks::default(), 0, 0);
     push(&mut file, rows);
     let error = file.encode(&Format::Avro(None)).expect_err("the same name").chain();
     assert!(error.contains("'a b' and 'a-b' would both be called 'a_b'"), "{error}");
