@@ -33,6 +33,8 @@ pub(crate) struct OpenFile {
     waiting_bytes: usize,
     encoder: Option<Box<dyn Encoder>>,
     encoded: Buffer,
+    /// Of those that were not taken yet.
+    encoded_bytes: usize,
     encoded_total: u64,
     /// Bytes of rows in memory that became `encoded_total`.
     arrow_total: u64,
@@ -55,6 +57,7 @@ impl OpenFile {
             waiting_bytes: 0,
             encoder: None,
             encoded: Buffer::default(),
+            encoded_bytes: 0,
             encoded_total: 0,
             arrow_total: 0,
             rows: 0,
@@ -129,7 +132,7 @@ impl OpenFile {
     /// The memory that it takes.
     pub(crate) fn held_bytes(&self) -> usize {
         let blocks = self.waiting.block_bytes();
-        blocks + allocated(self.waiting_bytes.saturating_sub(blocks) + self.encoded.len())
+        blocks + allocated(self.waiting_bytes.saturating_sub(blocks) + self.encoded_bytes)
     }
 
     pub(crate) fn waiting_bytes(&self) -> usize {
@@ -137,7 +140,7 @@ impl OpenFile {
     }
 
     pub(crate) fn encoded_bytes(&self) -> usize {
-        self.encoded.len()
+        self.encoded_bytes
     }
 
     /// About how large the file would be if it were closed now.
@@ -158,16 +161,18 @@ impl OpenFile {
         self.encoded_total += encoder.encode(&rows)?;
         self.arrow_total += waiting_bytes;
         self.encoder = Some(encoder);
+        self.encoded_bytes = self.encoded.len();
         Ok(())
     }
 
     /// The bytes that were encoded and taken already.
     pub(crate) fn sent_bytes(&self) -> u64 {
-        self.encoded_total.saturating_sub(self.encoded.len() as u64)
+        self.encoded_total.saturating_sub(self.encoded_bytes as u64)
     }
 
     /// The encoded bytes so far; more may follow.
-    pub(crate) fn take_encoded(&self) -> Bytes {
+    pub(crate) fn take_encoded(&mut self) -> Bytes {
+        self.encoded_bytes = 0;
         self.encoded.take().into()
     }
 

@@ -247,6 +247,9 @@ impl Partitioner {
             return Column { ids: vec![0; rows.num_rows()], texts: vec![text(None)] };
         };
         match array.data_type() {
+            DataType::Int64 if array.null_count() == 0 => {
+                index(array.as_primitive::<Int64Type>().values().iter().copied(), |v| text(Some(Value::Int(v))))
+            }
             DataType::Int64 => {
                 let values = array.as_primitive::<Int64Type>();
                 index((0..values.len()).map(|i| values.is_valid(i).then(|| values.value(i))), |v| text(v.map(Value::Int)))

@@ -268,7 +268,11 @@ impl PartitionWriter {
         if settings.close.rows.is_some_and(|max| file.rows >= max) {
             return self.close(lake, Cause::Rows);
         }
-        if file.estimated_bytes() >= settings.close.bytes { self.close(lake, Cause::Bytes) } else { self.send_parts(lake) }
+        if file.estimated_bytes() >= settings.close.bytes {
+            return self.close(lake, Cause::Bytes);
+        }
+        // Asked here as well: with thousands of files each further look for one is a look far away.
+        if file.encoded_bytes() >= settings.part_bytes { self.send_parts(lake) } else { Ok(()) }
     }
 
     /// Sends encoded bytes of the open file as soon as they make a part, if its end can say which offsets it holds.
@@ -277,10 +281,13 @@ impl PartitionWriter {
             return Ok(());
         }
         let part_bytes = self.shared.settings.part_bytes;
+        if self.open_file(lake).is_none_or(|file| file.encoded_bytes() < part_bytes) {
+            return Ok(());
+        }
         let first = self.ledger.open_first(lake);
         let address = self.address(lake);
         let Some(files) = self.lakes.get_mut(lake) else { return Ok(()) };
-        let Some(file) = files.open.as_ref().filter(|f| f.encoded_bytes() >= part_bytes) else { return Ok(()) };
+        let Some(file) = &mut files.open else { return Ok(()) };
         let shared = &self.shared;
         let key = || key(shared, &self.partition, lake, first.unwrap_or_default());
         let upload = files.upload.get_or_insert_with(|| Uploading::start(&shared.beside, shared.store.clone(), key(), address));

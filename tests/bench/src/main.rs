@@ -73,7 +73,7 @@ send ready rows; sinks: decode and encode in memory, one file, no dictionaries, 
 it before the run and half after it). For w1 that is also done with
 arrow-json in the place of our decoder. The neighbour is tests/bench/neighbour.py, without lake partitions. Each run of a sink has a bucket of its own, whose rows are counted by the footers of its
 files and whose requests MinIO has counted. Dead letters are counted by the offsets of their topic. Freshness is looked at every 20 ms.
-transforms, avro and bad-rows run both sides three times in turn, and show the median of the three ratios. rest: one call every 10 ms, each over a connection of
+transforms, avro, partitions and bad-rows run both sides three times in turn, and show the median of the three ratios. rest: one call every 10 ms, each over a connection of
 its own, from the first row that the sink has read to the last.
 Rows have the same values in each run and on each machine. MB: 10^6 bytes, MiB: 2^20.
 ";
