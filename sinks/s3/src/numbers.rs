@@ -18,7 +18,7 @@ const BLOCK: usize = 1024;
 /// Numbers of the first block of a file: most files of a topic with very many lake partitions stay small.
 const FIRST_BLOCK: usize = 128;
 
-/// Blocks that are kept for the next file: 8 MiB.
+/// Blocks that are kept for the next file, at most: 8 MiB.
 const SPARE_MAX: usize = 1024;
 
 /// Rows that are turned at once: they stay in the nearest cache.
@@ -45,9 +45,11 @@ impl Blocks {
         spare.extend(blocks.into_iter().filter(|block| block.len() == BLOCK).take(room));
     }
 
-    /// The bytes of the spare ones.
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.spare().len() * BLOCK * size_of::<u64>()
+    /// Lets go of those beyond so many bytes; what the others take.
+    pub(crate) fn keep(&self, bytes: usize) -> usize {
+        let mut spare = self.spare();
+        spare.truncate(bytes / (BLOCK * size_of::<u64>()));
+        spare.len() * BLOCK * size_of::<u64>()
     }
 }
 
@@ -225,8 +227,9 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(numbers.held_bytes(), 0);
-                prop_assert!(spare.held_bytes() <= SPARE_MAX * BLOCK * size_of::<u64>());
+                prop_assert!(spare.keep(usize::MAX) <= SPARE_MAX * BLOCK * size_of::<u64>());
             }
+            prop_assert_eq!(spare.keep(0), 0);
         }
     }
 }
