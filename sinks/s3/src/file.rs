@@ -33,7 +33,7 @@ pub(crate) struct OpenFile {
     waiting_bytes: usize,
     encoder: Option<Box<dyn Encoder>>,
     encoded: Buffer,
-    /// Of those that were not taken yet.
+    /// The length of `encoded`, which lies elsewhere behind a lock, and is asked for whenever memory is counted.
     encoded_bytes: usize,
     encoded_total: u64,
     /// Bytes of rows in memory that became `encoded_total`.

@@ -18,7 +18,7 @@ use crate::numbers::Blocks;
 use crate::rows::{Part, Rows, allocated};
 use crate::upload::{Address, Beside, Inventory, Label, Newest, Outcome, Report, Uploading, look_up};
 
-/// What a lake partition with work costs beside its rows and bytes: the builders of its columns, its entries, its upload.
+/// What a lake partition with work costs beside its rows, its bytes and its uploads: the builders of its columns, its entries.
 const FILE_BYTES: usize = 4096;
 
 /// Lake partitions without work that are remembered.
@@ -268,11 +268,7 @@ impl PartitionWriter {
         if settings.close.rows.is_some_and(|max| file.rows >= max) {
             return self.close(lake, Cause::Rows);
         }
-        if file.estimated_bytes() >= settings.close.bytes {
-            return self.close(lake, Cause::Bytes);
-        }
-        // Asked here as well: with thousands of files each further look for one is a look far away.
-        if file.encoded_bytes() >= settings.part_bytes { self.send_parts(lake) } else { Ok(()) }
+        if file.estimated_bytes() >= settings.close.bytes { self.close(lake, Cause::Bytes) } else { self.send_parts(lake) }
     }
 
     /// Sends encoded bytes of the open file as soon as they make a part, if its end can say which offsets it holds.
@@ -281,6 +277,7 @@ impl PartitionWriter {
             return Ok(());
         }
         let part_bytes = self.shared.settings.part_bytes;
+        // First of all: with thousands of files each further look for one is a look far away.
         if self.open_file(lake).is_none_or(|file| file.encoded_bytes() < part_bytes) {
             return Ok(());
         }
