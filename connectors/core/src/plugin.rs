@@ -154,6 +154,10 @@ pub trait Sink: Send {
     /// `Retry`: the worker starts the task over from its committed offsets after a back-off. Any other error ends the task.
     fn put(&mut self, batch: Batch, ctx: &mut SinkContext) -> Result<()>;
 
+    /// Called before [`Sink::poll`] with the assigned partitions of which nothing is left to read now: they have been read to their end, or the
+    /// connector is paused. Of the others rows are about to come, however long they wait for their turn.
+    fn caught_up(&mut self, _partitions: &[TopicPartition]) {}
+
     /// Called often, with or without rows: time-driven work, and what became of work under way.
     ///
     /// # Errors

@@ -179,6 +179,12 @@ impl Fetcher {
         self.shared.lock().lanes.iter().map(|(partition, lane)| (partition.clone(), lane.end)).collect()
     }
 
+    /// The partitions that have been read to their end.
+    pub fn caught_up(&self) -> Vec<TopicPartition> {
+        let state = self.shared.lock();
+        state.lanes.iter().filter(|(_, lane)| lane.is_caught_up()).map(|(partition, _)| partition.clone()).collect()
+    }
+
     /// What is held at most ahead of the reader, about: full queues, and for each broker the answer that comes and a buffer that is kept.
     pub fn queue_bytes(&self) -> usize {
         let settings = &self.shared.settings;

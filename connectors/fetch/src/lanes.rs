@@ -77,6 +77,11 @@ impl Lane {
         Some(records)
     }
 
+    /// Whether nothing is left to read, as far as the broker has told.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.ready.is_empty() && self.rest.is_none() && self.trouble.is_none() && self.end.is_some_and(|end| self.next >= end)
+    }
+
     fn room_bytes(&self, settings: &FetchSettings) -> usize {
         settings.queue_bytes.saturating_sub(self.ready_bytes)
     }

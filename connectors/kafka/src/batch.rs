@@ -35,6 +35,7 @@ pub(crate) struct PartitionQueue {
     messages: Vec<*mut native::rd_kafka_message_t>,
     mean_bytes: usize,
     position: i64,
+    at_end: bool,
 }
 
 // SAFETY: a queue of librdkafka may be used from any thread (rdkafka.h: the library is thread-safe), and `messages` is empty between
@@ -59,7 +60,7 @@ impl PartitionQueue {
             queue
         };
         let queue = ptr::NonNull::new(queue).ok_or_else(unusable)?;
-        Ok(Self { partition: partition.clone(), queue, messages: Vec::new(), mean_bytes: 1024, position })
+        Ok(Self { partition: partition.clone(), queue, messages: Vec::new(), mean_bytes: 1024, position, at_end: false })
     }
 
     pub(crate) fn partition(&self) -> &TopicPartition {
@@ -69,6 +70,16 @@ impl PartitionQueue {
     /// The offset after the last record that was read.
     pub(crate) fn position(&self) -> i64 {
         self.position
+    }
+
+    /// Whether nothing came after the end of the log was reached (only with `enable.partition.eof`).
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// It is read from another offset.
+    pub(crate) fn sought(&mut self) {
+        self.at_end = false;
     }
 
     /// Takes what is there, at most about `max_bytes` (judged by the size of earlier messages), waiting at most `wait_ms` for the first
@@ -105,8 +116,12 @@ impl PartitionQueue {
                     let timestamp = native::rd_kafka_message_timestamp(message, ptr::null_mut());
                     records.push(m.offset, timestamp, bytes(m.key, m.key_len), bytes(m.payload, m.len));
                     push_headers(message, &mut records);
+                    self.at_end = false;
                 } else {
-                    signal = signal.or(Some(signal_of(m.err)));
+                    let told = signal_of(m.err);
+                    self.at_end |= told == Signal::End;
+                    // An end is no reason to say nothing of an error behind it.
+                    signal = signal.filter(|known| *known != Signal::End).or(Some(told));
                 }
                 native::rd_kafka_message_destroy(message);
             }

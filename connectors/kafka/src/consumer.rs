@@ -88,7 +88,8 @@ impl Consumer {
     pub fn new(settings: &ClientSettings, topics: &[String]) -> Result<Self> {
         let reset = settings.get("auto.offset.reset").unwrap_or("earliest").to_owned();
         let fetcher = fetcher(settings)?;
-        let settings = if fetcher.is_some() { idle_settings(settings) } else { reader_settings(settings) };
+        let reader = || reader_settings(settings).set("enable.partition.eof", "true");
+        let settings = if fetcher.is_some() { idle_settings(settings) } else { reader() };
         let settings = member_settings(settings).or("topic.metadata.refresh.interval.ms", "5000");
         let failed = |e| wrap(format!("can't read from Kafka at {}", settings.bootstrap()), e);
         let client: BaseConsumer<Context> = settings.native().create_with_context(Context::default()).map_err(failed)?;

@@ -12,7 +12,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::ClientSettings;
-use crate::batch::Signal;
+use crate::batch::{PartitionQueue, Signal};
 use crate::consumer::{Consumer, Event, REQUEST_TIMEOUT, made_again};
 use crate::error::wrap;
 
@@ -114,6 +114,7 @@ impl Consumer {
             fetcher.seek(partition, offset);
             return Ok(());
         }
+        self.queues.iter_mut().filter(|q| q.partition() == partition).for_each(PartitionQueue::sought);
         let done = self.client.0.seek(&partition.topic, partition.partition, Offset::Offset(offset), REQUEST_TIMEOUT);
         done.map_err(|e| wrap(format!("{partition}: can't go back to offset {offset}"), e))
     }
@@ -157,6 +158,12 @@ impl Consumer {
     pub fn queue_bytes(&self) -> usize {
         let librdkafka = || self.queues.len() * self.queue_kbytes * 1024 / 2 * 5;
         self.fetcher.as_ref().map_or_else(librdkafka, Fetcher::queue_bytes)
+    }
+
+    /// The partitions that are ours and have been read to their end; what comes later is not known yet.
+    pub fn caught_up(&self) -> Vec<TopicPartition> {
+        let librdkafka = || self.queues.iter().filter(|q| q.is_at_end()).map(|q| q.partition().clone()).collect();
+        self.fetcher.as_ref().map_or_else(librdkafka, Fetcher::caught_up)
     }
 
     /// For each partition that is ours the records between the committed offset and the end of the log, where that is known; with librdkafka some

@@ -98,6 +98,8 @@ impl<'a> SinkTask<'a> {
             let idle = self.env.paused() || !(self.sink.ready() && self.read()?);
             // Rows that come in the middle of a wait are read after it: short waits first, or a fast reader sleeps more than it works.
             wait = if idle { (wait * 2).clamp(WAIT_MIN, WAIT_MAX) } else { Duration::ZERO };
+            let caught_up = self.caught_up();
+            self.sink.caught_up(&caught_up);
             let mut context = SinkContext::default();
             self.sink.poll(&mut context)?;
             self.seek(context.seeks)?;
@@ -186,6 +188,18 @@ impl<'a> SinkTask<'a> {
         }
         self.lag.note(self.env, &self.consumer, records.as_ref().and_then(|records| records.timestamps.last().copied()));
         Ok(records)
+    }
+
+    /// The partitions of which nothing is left to read now.
+    fn caught_up(&self) -> Vec<TopicPartition> {
+        if self.env.paused() {
+            return self.consumer.assignment();
+        }
+        let mut partitions = self.consumer.caught_up();
+        if let Some(records) = &self.waiting {
+            partitions.retain(|partition| partition.topic != records.topic || partition.partition != records.partition);
+        }
+        partitions
     }
 
     /// Takes one batch of one partition through the decoder into the sink; false when nothing was there.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use lakefeed_core::{Error, Result};
 
 use crate::format::{Buffer, Encoder, Format};
+use crate::idle::Touch;
 use crate::numbers::Blocks;
 use crate::rows::{Part, RowBuffer, allocated};
 use crate::schema::conform;
@@ -40,7 +41,7 @@ pub(crate) struct OpenFile {
     arrow_total: u64,
     pub(crate) rows: u64,
     pub(crate) opened_ms: i64,
-    pub(crate) touched_ms: i64,
+    pub(crate) touched: Touch,
     pub(crate) first_event_ms: i64,
     /// The timestamp of the last record.
     pub(crate) last_timestamp_ms: i64,
@@ -62,7 +63,7 @@ impl OpenFile {
             arrow_total: 0,
             rows: 0,
             opened_ms: now_ms,
-            touched_ms: now_ms,
+            touched: Touch::default(),
             first_event_ms,
             last_timestamp_ms: -1,
         }
@@ -74,7 +75,7 @@ impl OpenFile {
     }
 
     /// Adds rows; their schema is that of the file or a later one.
-    pub(crate) fn push(&mut self, part: Part<'_>, now_ms: i64) -> Result<()> {
+    pub(crate) fn push(&mut self, part: Part<'_>, touched: Touch) -> Result<()> {
         let schema = part.of.rows.schema_ref();
         if schema != &self.schema {
             self.gather()?;
@@ -94,7 +95,7 @@ impl OpenFile {
             }
         }
         self.rows += part.len() as u64;
-        self.touched_ms = now_ms;
+        self.touched = touched;
         self.last_timestamp_ms = part.last_timestamp().unwrap_or(self.last_timestamp_ms);
         self.waiting_bytes = self.waiting.held_bytes() + self.gathered_bytes;
         Ok(())
@@ -215,7 +216,7 @@ mod tests {
         let numbers: Vec<i64> = (0..rows.num_rows() as i64).collect();
         let indices: Vec<u32> = (0..rows.num_rows() as u32).collect();
         let rows = Rows::new(rows, numbers.clone().into(), numbers.clone().into(), numbers);
-        file.push(Part { of: &rows, indices: &indices }, 0).expect("pushed");
+        file.push(Part { of: &rows, indices: &indices }, Touch::default()).expect("pushed");
     }
 
     #[test]

@@ -22,7 +22,6 @@ use crate::partitioner::Partitioner;
 use crate::requests::Requests;
 use crate::rows::Rows;
 use crate::stale::Sweeper;
-use crate::turns::Turns;
 use crate::upload::{Beside, Report};
 use crate::writer::{PartitionWriter, Shared};
 
@@ -46,7 +45,6 @@ pub(crate) struct S3Sink {
     clock: Arc<dyn Clock>,
     /// What the budget was told last.
     share: Share,
-    turns: Turns,
     /// When all files were looked at last.
     polled_ms: i64,
     /// The schema without the columns that the path repeats, for the last schema seen.
@@ -96,7 +94,6 @@ impl S3Sink {
             indices: Vec::new(),
             clock: Arc::clone(&context.clock),
             share: Share::of(&context.budget),
-            turns: Turns::default(),
             polled_ms: i64::MIN / 2,
             kept: None,
             sweeper,
@@ -256,8 +253,7 @@ impl Sink for S3Sink {
         let Some(writer) = self.writers.get_mut(&batch.partition) else {
             return Err(Error::fatal(format!("{}: rows came before the assignment", batch.partition)));
         };
-        writer.turn = self.turns.came(writer.turn);
-        writer.read_ms = now_ms;
+        writer.progress.batch(now_ms);
         for (lake, indices) in groups.rows {
             writer.append(&lake, &rows, indices, now_ms)?;
         }
@@ -268,19 +264,24 @@ impl Sink for S3Sink {
         if budget.used() > closing_bytes(budget) { self.balance() } else { Ok(()) }
     }
 
+    fn caught_up(&mut self, partitions: &[TopicPartition]) {
+        let now_ms = self.clock.now_ms();
+        for partition in partitions {
+            if let Some(writer) = self.writers.get_mut(partition) {
+                writer.progress.caught_up(now_ms);
+            }
+        }
+    }
+
     fn poll(&mut self, context: &mut SinkContext) -> Result<()> {
         self.shared.beside.reap()?;
         self.take_reports(context)?;
         let now_ms = self.clock.now_ms();
-        self.turns.polled(self.ready());
         if (0..POLL_MS).contains(&(now_ms - self.polled_ms)) {
             return Ok(());
         }
         self.polled_ms = now_ms;
         for writer in self.writers.values_mut() {
-            if !self.turns.waits(writer.turn) {
-                writer.read_ms = now_ms;
-            }
             writer.poll(now_ms)?;
             self.sweeper.visit(&writer.partition, now_ms, &self.shared);
         }

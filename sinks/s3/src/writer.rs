@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{CloseRules, Settings};
 use crate::file::OpenFile;
+use crate::idle::Progress;
 use crate::ledger::{LakePartition, Ledger};
 use crate::metrics::{Cause, SinkMetrics};
 use crate::numbers::Blocks;
@@ -100,9 +101,7 @@ pub(crate) struct PartitionWriter {
     pub(crate) skipped: u64,
     /// Last records of files that are still to be met in the topic, by offset.
     expected: BTreeMap<i64, Newest>,
-    /// The turn in which rows came last (`turns.rs`), and until when the partition has been read.
-    pub(crate) turn: u64,
-    pub(crate) read_ms: i64,
+    pub(crate) progress: Progress,
     /// What was read since the first row that waits for an answer of the store: the answer may concern it.
     passed: VecDeque<Arc<Rows>>,
 }
@@ -121,8 +120,7 @@ impl PartitionWriter {
             skipped: 0,
             expected: BTreeMap::new(),
             passed: VecDeque::new(),
-            turn: 0,
-            read_ms: i64::MIN / 2,
+            progress: Progress::default(),
         }
     }
 
@@ -234,7 +232,7 @@ impl PartitionWriter {
             let file =
                 files.open.get_or_insert_with(|| OpenFile::new(part.of.rows.schema(), self.shared.blocks.clone(), now_ms, part.event(0)));
             let (now, later) = part.split(fitting(file, part, &self.shared.settings));
-            file.push(now, now_ms)?;
+            file.push(now, self.progress.touch(now_ms))?;
             if let Some(span) = now.span() {
                 self.ledger.append(lake, span);
             }
@@ -372,7 +370,7 @@ impl PartitionWriter {
         let close = self.shared.settings.close;
         let lakes: Vec<_> = self.lakes.iter().filter(|(_, files)| !files.is_idle()).map(|(lake, _)| Arc::clone(lake)).collect();
         for lake in &lakes {
-            if let Some(cause) = self.open_file(lake).and_then(|file| due(file, close, now_ms, self.read_ms)) {
+            if let Some(cause) = self.open_file(lake).and_then(|file| due(file, close, now_ms, self.progress)) {
                 self.close(lake, cause)?;
             }
             self.send_parts(lake)?;
@@ -449,15 +447,15 @@ fn full_by(settings: &Settings, file: Option<&OpenFile>) -> Cause {
     if rows { Cause::Rows } else { Cause::EventTime }
 }
 
-/// Why a file must be closed now, by the clock; its partition has been read until `read_ms`.
-fn due(file: &OpenFile, close: CloseRules, now_ms: i64, read_ms: i64) -> Option<Cause> {
+/// Why a file must be closed now, by the clock.
+fn due(file: &OpenFile, close: CloseRules, now_ms: i64, progress: Progress) -> Option<Cause> {
     let schedule = |ms: i64| {
         let slot = |at| close.zone.bucket(at, ms).map(|(slot, _)| slot);
         slot(file.opened_ms) != slot(now_ms)
     };
     let causes = [
         (Cause::Age, close.age_ms.is_some_and(|ms| now_ms - file.opened_ms >= ms)),
-        (Cause::Idle, close.idle_ms.is_some_and(|ms| read_ms - file.touched_ms >= ms)),
+        (Cause::Idle, close.idle_ms.is_some_and(|ms| progress.idle(file.touched, ms))),
         (Cause::Schedule, close.schedule_ms.is_some_and(schedule)),
     ];
     causes.into_iter().find_map(|(cause, holds)| holds.then_some(cause))

@@ -17,7 +17,7 @@ use crate::workloads::Topic;
 pub(crate) const FILE: &str = "motor-lake-s3.properties";
 /// When the files of a backlog that has come to its end are closed; by `rotate.age.ms` they would be open for a minute.
 pub(crate) const IDLE: Setting<'static> = ("rotate.idle.ms", Some("1000"));
-/// Where seconds are compared, the end is seen sooner. More files are closed before the end: whenever a topic partition waits for its turn.
+/// Where seconds are compared, the end is seen sooner.
 pub(crate) const SOON: [Setting<'static>; 2] = [("rotate.idle.ms", Some("250")), ("offset.flush.interval.ms", Some("100"))];
 
 /// The motor rows as they are, in the place of a change stream, by profile.

@@ -20,6 +20,7 @@ use lakefeed_core::{Config, ConfigDef};
 use super::parquet::{Dictionary, ParquetOptions};
 use super::*;
 use crate::file::OpenFile;
+use crate::idle::Touch;
 use crate::numbers::Blocks;
 use crate::rows::{Part, Rows};
 
@@ -64,7 +65,7 @@ fn push(file: &mut OpenFile, rows: RecordBatch) {
     let zeros = || vec![0_i64; count];
     let indices: Vec<u32> = (0..count as u32).collect();
     let of = Rows::new(rows, zeros().into(), zeros().into(), zeros());
-    file.push(Part { of: &of, indices: &indices }, 0).expect("pushed");
+    file.push(Part { of: &of, indices: &indices }, Touch::default()).expect("pushed");
 }
 
 /// The bytes of a file of these batches; each is encoded by itself, and taken in between as for an upload in parts.

@@ -133,27 +133,28 @@ fn no_file_is_idle_while_its_partition_waits_for_its_turn() {
     let mut sink = stage.sink("partition.by=e rotate.age.ms=-1 rotate.idle.ms=1000", 0);
     let partitions = [stage.partition.clone(), TopicPartition::new("t", 1)];
     sink.sink.assigned(&[Assignment { partition: partitions[1].clone(), position: 0 }]).expect("assigned");
+    sink.caught_up.clear();
     let mut next = [0, 0];
-    let mut put = |sink: &mut crate::stage::Driven<'_>, of: usize| {
-        let row = StringArray::from(vec!["a"]);
+    let mut put = |sink: &mut crate::stage::Driven<'_>, of: usize, e: &str| {
+        let row = StringArray::from(vec![e]);
         assert!(sink.put_of(partitions[of].clone(), next[of], &[0], vec![("e", Arc::new(row))]).is_empty());
+        sink.poll();
         next[of] += 1;
     };
     // Turns of five seconds: the wall clock alone would close each file after its first batch.
-    for turn in 0..8 {
-        put(&mut sink, turn % 2);
-        sink.poll();
+    for turn in 0..10 {
+        put(&mut sink, turn % 2, if turn < 4 { "a" } else { "b" });
         stage.clock.advance(5000);
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    put(&mut sink, 0);
-    sink.poll();
-    assert_eq!(stage.files(), Vec::<String>::new(), "both partitions have rows all the time");
-    // The other one is left out: it has been read to its end.
-    for _ in 0..3 {
+    assert_eq!(stage.files(), Vec::<String>::new(), "both partitions have rows all the time, and few batches came without an a");
+    sink.caught_up.push(partitions[1].clone());
+    let mut files = ["t/e=a/t+1+0000000000", "t/e=b/t+1+0000000002"].map(|name| format!("{name}.snappy.parquet")).to_vec();
+    sink.expect_files(&files, "its rows are all there are");
+    for _ in 0..8 {
         stage.clock.advance(100);
-        put(&mut sink, 0);
-        sink.poll();
+        put(&mut sink, 0, "b");
     }
-    sink.expect_files(&["t/e=a/t+1+0000000000.snappy.parquet".to_owned()], "its rows are all there are");
+    files.insert(0, "t/e=a/t+0+0000000000.snappy.parquet".to_owned());
+    sink.expect_files(&files, "many batches came without an a");
 }

@@ -59,7 +59,7 @@ impl Stage {
         let Make::Sink(make) = lakefeed_s3::PLUGIN.make else { panic!("a sink") };
         let mut sink = make(&config, &context).expect("a sink");
         sink.assigned(&[Assignment { partition: self.partition.clone(), position }]).expect("assigned");
-        Driven { stage: self, sink, _guard: guard }
+        Driven { stage: self, sink, caught_up: vec![self.partition.clone()], _guard: guard }
     }
 
     /// The files below the root, sorted.
@@ -84,6 +84,8 @@ impl Stage {
 pub(crate) struct Driven<'a> {
     stage: &'a Stage,
     pub(crate) sink: Box<dyn Sink>,
+    /// Of these partitions nothing is left to read.
+    pub(crate) caught_up: Vec<TopicPartition>,
     _guard: tokio::runtime::EnterGuard<'a>,
 }
 
@@ -118,6 +120,7 @@ impl Driven<'_> {
     }
 
     pub(crate) fn poll(&mut self) {
+        self.sink.caught_up(&self.caught_up);
         self.sink.poll(&mut SinkContext::default()).expect("polled");
     }
 
