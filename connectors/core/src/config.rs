@@ -179,7 +179,7 @@ impl Key {
     }
 }
 
-/// What is wrong with one key.
+/// What is wrong with one key; among warnings, what is accepted and does less than it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// The key.

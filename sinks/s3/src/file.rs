@@ -27,7 +27,6 @@ pub(crate) struct OpenFile {
     schema: SchemaRef,
     /// The last of the rows that wait, of the file's schema.
     waiting: RowBuffer,
-    blocks: Blocks,
     /// Those that came before; the schema of the first may be narrower.
     gathered: Vec<RecordBatch>,
     gathered_bytes: usize,
@@ -50,8 +49,7 @@ pub(crate) struct OpenFile {
 impl OpenFile {
     pub(crate) fn new(schema: SchemaRef, blocks: Blocks, now_ms: i64, first_event_ms: i64) -> Self {
         Self {
-            waiting: RowBuffer::new(Arc::clone(&schema), blocks.clone()),
-            blocks,
+            waiting: RowBuffer::new(Arc::clone(&schema), blocks),
             schema,
             gathered: Vec::new(),
             gathered_bytes: 0,
@@ -80,7 +78,7 @@ impl OpenFile {
         if schema != &self.schema {
             self.gather()?;
             self.schema = Arc::clone(schema);
-            self.waiting = RowBuffer::new(Arc::clone(schema), self.blocks.clone());
+            self.waiting = self.waiting.of_schema(Arc::clone(schema));
         }
         match part.whole().filter(|_| part.len() >= WHOLE_ROWS) {
             Some(whole) => {

@@ -10,6 +10,7 @@ mod error_output;
 mod file;
 mod format;
 mod idle;
+mod inventory;
 pub mod ledger;
 mod metadata;
 mod metrics;

@@ -115,6 +115,11 @@ impl Numbers {
         Self { width, blocks: Vec::new(), last_rows: 0, rows: 0, held_bytes: 0, spare }
     }
 
+    /// Where its blocks come from.
+    pub(crate) fn spare(&self) -> &Blocks {
+        &self.spare
+    }
+
     /// The memory of its blocks.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes

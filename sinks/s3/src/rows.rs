@@ -134,6 +134,11 @@ impl RowBuffer {
         Self { schema, columns, numbers, rows: 0, held_bytes: 0 }
     }
 
+    /// An empty one with another schema.
+    pub(crate) fn of_schema(&self, schema: SchemaRef) -> Self {
+        Self::new(schema, self.numbers.spare().clone())
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }

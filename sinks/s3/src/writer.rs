@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use crate::config::{CloseRules, Settings};
 use crate::file::OpenFile;
 use crate::idle::Progress;
+use crate::inventory::{Inventory, Label, Newest, look_up};
 use crate::ledger::{LakePartition, Ledger};
 use crate::metrics::{Cause, SinkMetrics};
 use crate::numbers::Blocks;
 use crate::rows::{Part, Rows, allocated};
-use crate::upload::{Address, Beside, Inventory, Label, Newest, Outcome, Report, Uploading, look_up};
+use crate::upload::{Address, Beside, Outcome, Report, Uploading};
 
 /// What a lake partition with work costs beside its rows, its bytes and its uploads: the builders of its columns, its entries.
 const FILE_BYTES: usize = 4096;
