@@ -25,13 +25,17 @@ fn rss_mib(process: &Process) -> u64 {
 
 /// The highest while something is waited for.
 fn peak_while(process: &mut Process, mut until: impl FnMut() -> bool) -> u64 {
-    let (mut peak, began) = (rss_mib(process), Instant::now());
-    while !until() {
+    let (mut peak, began) = (0, Instant::now());
+    loop {
+        // Asking takes a while.
+        let done = until();
+        peak = peak.max(rss_mib(process));
+        if done {
+            return peak;
+        }
         assert!(process.is_running() && began.elapsed() < outage() + PATIENCE, "{process}");
         thread::sleep(Duration::from_millis(50));
-        peak = peak.max(rss_mib(process));
     }
-    peak
 }
 
 /// Prints figures for a person to judge, part of `make chaos`: it takes a minute.

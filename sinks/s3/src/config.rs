@@ -71,8 +71,8 @@ const KEYS: &[Key] = &[
     Key::new(
         "rotate.idle.ms",
         KeyKind::Long,
-        "A file is closed when no row has come for it for this many milliseconds and its topic partition has been read to its end; while that is \
-         behind, when eight batches of it have passed the file by as well. -1: never.",
+        "A file is closed when no row has come for it for this many milliseconds, and its topic partition has been read to its end or eight batches \
+         of it have come without one; -1: never.",
     )
     .default("-1")
     .validator(interval)

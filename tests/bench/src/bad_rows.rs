@@ -10,7 +10,7 @@ use crate::steps::{Bench, title};
 use crate::table::Target::AtMost;
 use crate::table::Unit;
 use crate::testbed::{PARTITIONS, PATIENCE, Setting, Testbed};
-use crate::workloads::{BAD_EVERY, Topic, Workload};
+use crate::workloads::{BAD, BAD_EVERY, Topic, Workload};
 
 pub(crate) fn step(bench: &mut Bench) -> Result<()> {
     let rows = bench.rows;
@@ -20,7 +20,7 @@ pub(crate) fn step(bench: &mut Bench) -> Result<()> {
     let bed = &bench.bed;
     let pairs = Pairs::run(|| tolerant(bed, &clean, 0), || tolerant(bed, &strewn, bad))?;
     let more = |of: fn(&Drained) -> f64| (pairs.ratio(of) - 1.0) * 100.0;
-    let name = format!("bad-rows: motor JSON to Parquet, {bad} bad rows of 8 kinds to a dead letter topic");
+    let name = format!("bad-rows: motor JSON to Parquet, {bad} bad rows of {} kinds to a dead letter topic", BAD.len());
     bench.report.step(title(&name, &strewn));
     let report = &mut bench.report;
     report.add("without bad rows: rows per CPU-second", Unit::Rows, rate(&pairs.before), None);

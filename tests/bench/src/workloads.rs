@@ -76,8 +76,8 @@ impl Workload {
     }
 }
 
-/// Bad rows of eight kinds; they are refused whatever came before.
-const BAD: [Option<&[u8]>; 8] = [
+/// Bad rows of twelve kinds; they are refused whatever came before.
+pub(crate) const BAD: [Option<&[u8]>; 12] = [
     Some(br#"{"id":1,"ambient":"#),
     Some(b"[1,2]"),
     Some(br#""text""#),
@@ -86,6 +86,10 @@ const BAD: [Option<&[u8]>; 8] = [
     Some(b"{\"id\":1,\"note\":\"\xff\xfe\"}"),
     None,
     Some(b"17"),
+    Some(br#"{"id":1,"note":"\q"}"#),
+    Some(b"{\"id\":1,\"note\":\"\x01\"}"),
+    Some(br#"{"id":1,"pm":NaN}"#),
+    Some(br#"{"id":1,"pm":01}"#),
 ];
 
 /// The columns of the motor data, and where their values lie: the middle and how far from it.
