@@ -5,6 +5,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 ROWS ?= 200000
 KILLS ?= 20
+# Tests wait for servers: with two at once two cores rest for a fifth of the time.
+TEST_THREADS ?= 4
 MINUTES ?= 10
 BENCH ?=
 
@@ -33,7 +35,7 @@ stack: ## start Kafka, MinIO and a Schema Registry, print how to reach them, sto
 
 test: ## every test, on a real Kafka, a real MinIO and the real DuckDB
 	@scripts/setup.sh test
-	@tests/stack/run.sh $(CARGO) test --release --workspace --no-fail-fast
+	@RUST_TEST_THREADS=$(TEST_THREADS) tests/stack/run.sh $(CARGO) test --release --workspace --no-fail-fast
 
 chaos: ## kill, freeze and stop sinks before a store that misbehaves; every row once (KILLS=20, CHAOS_SEED to replay, OUTAGE_SECONDS=30)
 	@scripts/setup.sh test
